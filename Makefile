@@ -1,0 +1,162 @@
+# One command a job; every target first makes the environment that it needs. `make` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCKED := --require-hashes --requirement
+
+# Stamps: what is installed in $(VENV), and from which version of its inputs.
+MADE := $(VENV)/.made
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+LLAMA := $(VENV)/.llama
+
+PACKAGES := agentmesh orchestrator_svc agent_svcs
+PROTOS := $(wildcard protos/agentmesh/v1/*.proto)
+VENDORED_STUBS := buf/validate/validate.proto cel/expr/checked.proto cel/expr/syntax.proto
+GENERATED := agentmesh/v1 third_party/python
+# What exists of the directories that are linted and typed.
+SOURCES := $(wildcard $(PACKAGES) tests tests_llama benchmarks tools)
+
+Q ?=
+
+.PHONY: help
+help: ## List the targets (the default)
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
+
+# --- environment -----------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(DEV) ## Make .venv with everything that development needs
+
+$(MADE): tools/find_python.sh
+	@echo "setting up $(VENV) (first run: about 3 s) ..."
+	@python="$$(tools/find_python.sh)" && "$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(RUNTIME): $(MADE) locks/runtime.lock pyproject.toml
+	@echo "installing agentmesh into $(VENV) (first run: about 25 s) ..."
+	@$(PIP_INSTALL) $(LOCKED) locks/runtime.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Both locks agree on every version that they share, so this one satisfies the other as well.
+$(DEV): $(MADE) locks/dev.lock locks/runtime.lock pyproject.toml
+	@echo "installing agentmesh and its development tools into $(VENV) (first run: about 40 s) ..."
+	@$(PIP_INSTALL) $(LOCKED) locks/dev.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(RUNTIME) $@
+
+$(LLAMA): $(DEV) locks/llama.lock
+	@echo "installing llama.cpp and a small model into $(VENV) (first run: about 10 s) ..."
+	@$(PIP_INSTALL) --no-deps $(LOCKED) locks/llama.lock
+	@touch $@
+
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+.PHONY: lock
+lock: $(DEV) ## Resolve pyproject.toml again into locks/ (UPGRADE=1 takes the newest versions)
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra offline --extra dev -o locks/dev.lock pyproject.toml locks/build.in
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra offline --constraint locks/dev.lock -o locks/runtime.lock pyproject.toml locks/build.in
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --no-deps -o locks/llama.lock locks/llama.in
+
+UPGRADE ?=
+
+.PHONY: clean
+clean: ## Remove .venv and every cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(SOURCES) third_party -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- contracts -------------------------------------------------------------------------------------------------------
+
+.PHONY: protos
+protos: $(DEV) ## Generate the Python stubs from the .proto files
+	@find $(GENERATED) -name '*_pb2*.py*' -type f -delete
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ithird_party/protos \
+		--python_out=third_party/python --mypy_out=quiet:third_party/python $(VENDORED_STUBS)
+ifneq ($(PROTOS),)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -Ithird_party/protos \
+		--python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
+endif
+
+.PHONY: format
+format: $(DEV) ## Format the Python and .proto files in place
+	@$(BIN)/buf format --write protos
+	@$(BIN)/ruff check --quiet --fix --exit-zero $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+.PHONY: lint
+lint: $(DEV) ## Check style and layers: ruff, import-linter, buf lint and format
+	@echo "buf lint and format"
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code protos
+	@echo "ruff"
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff format --quiet --check --diff $(SOURCES)
+	@echo "import-linter"
+	@$(BIN)/lint-imports
+
+.PHONY: type
+type: $(DEV) ## Check types: mypy --strict over the packages, tests and benchmarks
+	@echo "mypy"
+	@$(BIN)/mypy $(SOURCES)
+
+.PHONY: breaking
+breaking: $(DEV) ## Compare the .proto files with those of the last release
+	@tools/check_breaking.sh $(BIN)/buf
+
+.PHONY: generated
+generated: protos ## Check that the committed stubs are those of the .proto files
+	@echo "generated code is committed"
+	@changed="$$(git status --porcelain -- $(GENERATED))"; \
+	if [ -n "$$changed" ]; then \
+		echo "make protos changes these; commit them:"; echo "$$changed"; exit 1; \
+	fi
+
+.PHONY: check
+check: generated breaking lint type ## Everything that is checked without running: contracts, style, layers, types
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(DEV) ## Run the tests
+	@$(BIN)/pytest
+
+.PHONY: test-llama
+test-llama: $(LLAMA) ## Run the wire tests against a real llama.cpp server (opt-in, 100 MB of model)
+	@$(BIN)/pytest tests_llama
+
+.PHONY: demo
+demo: $(RUNTIME) ## Start a mesh of three agents, ask it four questions, stop it
+	@$(BIN)/python -m orchestrator_svc.demo
+
+.PHONY: up
+up: $(RUNTIME) ## Start the orchestrator and three agents until Ctrl-C
+	@$(BIN)/agentmesh up
+
+.PHONY: ask
+ask: $(RUNTIME) ## Ask the running mesh: make ask Q="..."
+	@if [ -z "$$Q" ]; then echo 'usage: make ask Q="What are the current system metrics?"' >&2; exit 2; fi
+	@$(BIN)/agentmesh ask "$$Q"
+
+export Q
+
+.PHONY: record
+record: $(RUNTIME) ## Reproduce the recording that analytics_agent ships
+	@$(BIN)/python -m agent_svcs.analytics_agent.record
+
+.PHONY: bench-routing
+bench-routing: $(DEV) ## Measure how often the offline planner routes a question right
+	@$(BIN)/python -m benchmarks.routing
+
+.PHONY: bench-loop
+bench-loop: $(DEV) ## Compare the mesh with agentic loops: calls, latency, tokens, USD
+	@$(BIN)/python -m benchmarks.loop

@@ -1,0 +1,1 @@
+"""The orchestrator: routes a question once, executes the plan, synthesizes one answer."""
