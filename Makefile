@@ -19,8 +19,6 @@ DEV := $(VENV)/.dev
 LLAMA := $(VENV)/.llama
 
 PACKAGES := agentmesh orchestrator_svc agent_svcs
-PROTOS := $(wildcard protos/agentmesh/v1/*.proto)
-VENDORED_STUBS := buf/validate/validate.proto cel/expr/checked.proto cel/expr/syntax.proto
 GENERATED := agentmesh/v1 third_party/python
 # What exists of the directories that are linted and typed.
 SOURCES := $(wildcard $(PACKAGES) tests tests_llama benchmarks tools)
@@ -35,6 +33,7 @@ help: ## List the targets (the default)
 
 .PHONY: setup
 setup: $(DEV) ## Make .venv with everything that development needs
+	@:
 
 $(MADE): tools/find_python.sh
 	@echo "setting up $(VENV) (first run: about 3 s) ..."
@@ -79,13 +78,7 @@ clean: ## Remove .venv and every cache
 
 .PHONY: protos
 protos: $(DEV) ## Generate the Python stubs from the .proto files
-	@find $(GENERATED) -name '*_pb2*.py*' -type f -delete
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ithird_party/protos \
-		--python_out=third_party/python --mypy_out=quiet:third_party/python $(VENDORED_STUBS)
-ifneq ($(PROTOS),)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -Ithird_party/protos \
-		--python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
-endif
+	@tools/generate_stubs.sh $(BIN)
 
 .PHONY: format
 format: $(DEV) ## Format the Python and .proto files in place
