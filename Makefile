@@ -21,9 +21,7 @@ LLAMA := $(VENV)/.llama
 PACKAGES := agentmesh orchestrator_svc agent_svcs
 GENERATED := agentmesh/v1 third_party/python
 # What exists of the directories that are linted and typed.
-SOURCES := $(wildcard $(PACKAGES) tests tests_llama benchmarks tools)
-
-Q ?=
+SOURCES := $(wildcard $(PACKAGES) tests tests_llama benchmarks)
 
 .PHONY: help
 help: ## List the targets (the default)
@@ -59,15 +57,15 @@ $(LLAMA): $(DEV) locks/llama.lock
 	@touch $@
 
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+
+UPGRADE ?=
 
 .PHONY: lock
 lock: $(DEV) ## Resolve pyproject.toml again into locks/ (UPGRADE=1 takes the newest versions)
-	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra offline --extra dev -o locks/dev.lock pyproject.toml locks/build.in
-	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra offline --constraint locks/dev.lock -o locks/runtime.lock pyproject.toml locks/build.in
-	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --no-deps -o locks/llama.lock locks/llama.in
-
-UPGRADE ?=
+	@$(UV_COMPILE) --extra offline --extra dev -o locks/dev.lock pyproject.toml locks/build.in
+	@$(UV_COMPILE) --extra offline --constraint locks/dev.lock -o locks/runtime.lock pyproject.toml locks/build.in
+	@$(UV_COMPILE) --no-deps -o locks/llama.lock locks/llama.in
 
 .PHONY: clean
 clean: ## Remove .venv and every cache
@@ -95,7 +93,7 @@ lint: $(DEV) ## Check style and layers: ruff, import-linter, buf lint and format
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/ruff format --quiet --check --diff $(SOURCES)
 	@echo "import-linter"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: type
 type: $(DEV) ## Check types: mypy --strict over the packages, tests and benchmarks
@@ -135,12 +133,15 @@ demo: $(RUNTIME) ## Start a mesh of three agents, ask it four questions, stop it
 up: $(RUNTIME) ## Start the orchestrator and three agents until Ctrl-C
 	@$(BIN)/agentmesh up
 
+# The question reaches the shell as a variable, character for character: neither make nor the shell reads a "$" in it.
+Q ?=
+unexport Q
+export QUESTION := $(value Q)
+
 .PHONY: ask
 ask: $(RUNTIME) ## Ask the running mesh: make ask Q="..."
-	@if [ -z "$$Q" ]; then echo 'usage: make ask Q="What are the current system metrics?"' >&2; exit 2; fi
-	@$(BIN)/agentmesh ask "$$Q"
-
-export Q
+	@if [ -z "$$QUESTION" ]; then echo 'usage: make ask Q="What are the current system metrics?"' >&2; exit 2; fi
+	@$(BIN)/agentmesh ask -- "$$QUESTION"
 
 .PHONY: record
 record: $(RUNTIME) ## Reproduce the recording that analytics_agent ships
