@@ -10,11 +10,12 @@ import hashlib
 import json
 import math
 import re
-from typing import Final, NoReturn, TypeAlias, cast
+from collections.abc import Sequence
+from typing import Final, TypeAlias, cast
 
 from agentmesh import errors
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = "dict[str, Json]"
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
@@ -43,7 +44,11 @@ def check_limits(value: Json, *, max_bytes: int = MAX_RESULT_BYTES, max_depth: i
         errors.ResultTooDeep: The message names the path.
         errors.ResultTooLarge: The message has both sizes, and the largest member where it is known.
     """
-    _Walk(max_bytes, max_depth).check(value, ())
+    try:
+        _Walk(max_bytes, max_depth).check(value, 0)
+    except _Refused as refused:
+        path = _shown(refused.path[::-1])
+        raise refused.error(refused.message.format(path)) from None
     size = len(_compact(value))
     if size > max_bytes:
         raise errors.ResultTooLarge(f"{size} bytes as JSON, at most {max_bytes} are allowed{_largest_member(value)}")
@@ -77,67 +82,84 @@ def digest(value: Json) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-_Path: TypeAlias = "tuple[str | int, ...]"
+class _Refused(Exception):
+    """Found while walking; collects the path on its way out, so that a valid value pays nothing for paths."""
+
+    def __init__(self, error: type[errors.ResultError], message: str) -> None:
+        super().__init__(message)
+        self.error = error
+        self.message = message  # with {} where the path goes
+        self.path: list[str | int] = []
 
 
 class _Walk:
     """Checks every part of one value, and stops once the parts seen cannot fit the size any more."""
 
     def __init__(self, max_bytes: int, max_depth: int) -> None:
-        self._max_bytes = max_bytes
         self._max_depth = max_depth
-        self._at_least = 0  # a lower bound of the size in bytes of what was seen
+        self._left = max_bytes  # minus a lower bound of the size of what was seen
 
-    def check(self, value: object, path: _Path) -> None:
-        self._count(1)
-        if value is None or isinstance(value, bool):
-            return
+    def check(self, value: object, depth: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _Refused(errors.ResultTooLarge, "more bytes as JSON than are allowed, counted up to {}")
         if isinstance(value, str):
-            self._check_text(value, path)
-        elif isinstance(value, int):
-            if abs(value) > MAX_INTEGER:
-                _refuse(path, "an integer beyond 2^53, which other languages cannot read exactly")
+            self._check_text(value)
+        elif isinstance(value, dict):
+            self._check_object(value, depth + 1)
+        elif isinstance(value, list):
+            self._check_list(value, depth + 1)
         elif isinstance(value, float):
             if not math.isfinite(value):
-                _refuse(path, f"{value}, which JSON does not have")
-        elif isinstance(value, dict):
-            self._check_depth(path)
-            for key, member in value.items():
-                if not isinstance(key, str):
-                    _refuse(path, f"an object with a key of type {type(key).__name__}, keys are strings")
-                self._check_text(key, path)
-                self.check(member, (*path, key))
-        elif isinstance(value, list):
-            self._check_depth(path)
-            for index, item in enumerate(value):
-                self.check(item, (*path, index))
-        else:
-            _refuse(path, f"of type {type(value).__name__}, which JSON does not have")
+                raise _Refused(errors.ResultNotJson, f"{{}} is {value}, which JSON does not have")
+        elif isinstance(value, int):  # bool as well
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:
+                raise _Refused(
+                    errors.ResultNotJson, "{} is an integer beyond 2^53, which other languages cannot read exactly"
+                )
+        elif value is not None:
+            raise _Refused(errors.ResultNotJson, f"{{}} is of type {type(value).__name__}, which JSON does not have")
 
-    def _count(self, at_least: int) -> None:
-        self._at_least += at_least
-        if self._at_least > self._max_bytes:
-            raise errors.ResultTooLarge(f"more than {self._max_bytes} bytes as JSON")
-
-    def _check_text(self, text: str, path: _Path) -> None:
-        self._count(len(text))
+    def _check_text(self, text: str) -> None:
+        self._left -= len(text)
         if text.isascii():
             return
         try:
             text.encode()
         except UnicodeEncodeError:
-            _refuse(path, "text with half of a surrogate pair, which is no Unicode text")
+            raise _Refused(
+                errors.ResultNotJson, "{} has text with half of a surrogate pair, which is no Unicode text"
+            ) from None
 
-    def _check_depth(self, path: _Path) -> None:
-        if len(path) >= self._max_depth:
-            raise errors.ResultTooDeep(f"nested deeper than {self._max_depth} at {_shown(path)}")
+    def _check_object(self, value: dict[object, object], depth: int) -> None:
+        self._check_depth(depth)
+        for key, member in value.items():
+            if not isinstance(key, str):
+                raise _Refused(
+                    errors.ResultNotJson, f"{{}} has a key of type {type(key).__name__}, keys of an object are text"
+                )
+            try:
+                self._check_text(key)
+                self.check(member, depth)
+            except _Refused as refused:
+                refused.path.append(key)
+                raise
+
+    def _check_list(self, value: list[object], depth: int) -> None:
+        self._check_depth(depth)
+        for index, item in enumerate(value):
+            try:
+                self.check(item, depth)
+            except _Refused as refused:
+                refused.path.append(index)
+                raise
+
+    def _check_depth(self, depth: int) -> None:
+        if depth > self._max_depth:
+            raise _Refused(errors.ResultTooDeep, f"nested deeper than {self._max_depth} at {{}}")
 
 
-def _refuse(path: _Path, what: str) -> NoReturn:
-    raise errors.ResultNotJson(f"{_shown(path)} is {what}")
-
-
-def _shown(path: _Path) -> str:
+def _shown(path: Sequence[str | int]) -> str:
     """`rows[3].at`, other keys quoted; long ones are cut."""
     if not path:
         return "the value itself"
@@ -164,4 +186,4 @@ def _largest_member(value: Json) -> str:
     if not members:
         return ""
     size, key = max(((len(_compact(member)), key) for key, member in members), key=lambda pair: pair[0])
-    return f"; {_shown((key,))} alone has {size}"
+    return f"; {_shown([key])} alone has {size}"
