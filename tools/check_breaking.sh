@@ -7,4 +7,4 @@ if ! tag=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null); then
   exit 0
 fi
 echo "buf breaking against $tag"
-"$buf" breaking protos --against ".git#tag=$tag"
+"$buf" breaking protos --exclude-imports --against ".git#tag=$tag,subdir=protos"
