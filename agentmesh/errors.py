@@ -11,7 +11,7 @@
     ├── ResultError             a skill returned what it must not
     │   └── ResultInvalid       ResultTooLarge      ResultTooDeep       ResultNotJson
     ├── PeerError               something that we depend on failed
-    │   ├── Unreachable         ShuttingDown        CatalogEmpty
+    │   ├── Unreachable         ShuttingDown        CatalogEmpty        NoEndpoint
     │   └── LlmUnavailable      LlmRefused          AllStepsFailed
     ├── DeadlineExceeded
     ├── RunCancelled
@@ -86,6 +86,7 @@ class Reason(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    NO_ENDPOINT = "NO_ENDPOINT"
 
 
 class ViolationReason(StrEnum):
@@ -258,6 +259,12 @@ class Unreachable(PeerError):
 
 class ShuttingDown(PeerError):
     """The server takes no new work."""
+
+    transient = True
+
+
+class NoEndpoint(PeerError):
+    """The catalog has the skill, and no endpoint of its agent is known just now."""
 
     transient = True
 

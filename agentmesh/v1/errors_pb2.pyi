@@ -89,6 +89,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED: the skill that ran refuses to do this for anybody or for this caller."""
     ERROR_REASON_RESOURCE_EXHAUSTED: _ErrorReason.ValueType  # 30
     """RESOURCE_EXHAUSTED: a limit was reached; RetryInfo, where present, says when to try again."""
+    ERROR_REASON_NO_ENDPOINT: _ErrorReason.ValueType  # 31
+    """UNAVAILABLE: the skill is known, and no endpoint of its agent is, just now."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused or failed: `reason` in google.rpc.ErrorInfo (without the prefix), domain `agentmesh`.
@@ -162,6 +164,8 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 29
 """PERMISSION_DENIED: the skill that ran refuses to do this for anybody or for this caller."""
 ERROR_REASON_RESOURCE_EXHAUSTED: ErrorReason.ValueType  # 30
 """RESOURCE_EXHAUSTED: a limit was reached; RetryInfo, where present, says when to try again."""
+ERROR_REASON_NO_ENDPOINT: ErrorReason.ValueType  # 31
+"""UNAVAILABLE: the skill is known, and no endpoint of its agent is, just now."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _ViolationReason:

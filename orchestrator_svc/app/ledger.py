@@ -1,0 +1,81 @@
+"""What one run spends: completions, tokens, dollars and agent calls, claimed before they are spent.
+
+The bounded number of completions is the product, so the bound is enforced here, where every one is claimed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentmesh.errors import Internal
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpending:
+    """What agents say they spent on models of their own; usage.proto (AgentUsage)."""
+
+    llm_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: AgentSpending) -> AgentSpending:
+        return AgentSpending(
+            self.llm_calls + other.llm_calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The account of one run. Not shared between runs, and used in one event loop only."""
+
+    max_llm_calls: int = 2
+    """Completions that the run may ask for."""
+    llm_calls: int = 0
+    llm_requests: int = 0
+    models: list[str] = field(default_factory=list)
+    """Model of each completion that was given, in order."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+    """None as soon as a model without a price was used."""
+    agent_calls: int = 0
+    agents: AgentSpending = field(default_factory=AgentSpending)
+
+    def claim_completion(self) -> None:
+        """Count a completion before it is asked for.
+
+        Raises:
+            Internal: It would be one too many: a bug, because the use cases ask for two at most.
+        """
+        if self.llm_calls >= self.max_llm_calls:
+            raise Internal(f"this run may ask for {self.max_llm_calls} completions, and has")
+        self.llm_calls += 1
+
+    def record_request(self) -> None:
+        """Count one HTTP request for a completion, before it is sent."""
+        self.llm_requests += 1
+
+    def record_tokens(self, input_tokens: int, output_tokens: int, cost_usd: float | None) -> None:
+        """Add what one request used; `cost_usd` None: the model has no price."""
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        if cost_usd is None or self.cost_usd is None:
+            self.cost_usd = None
+        else:
+            self.cost_usd += cost_usd
+
+    def record_completion(self, model: str) -> None:
+        """Note which model gave a completion."""
+        self.models.append(model)
+
+    def record_agent_call(self) -> None:
+        """Count one Agent.Execute, before it is sent."""
+        self.agent_calls += 1
+
+    def record_agent_spending(self, spending: AgentSpending) -> None:
+        """Add what an agent reported."""
+        self.agents += spending
