@@ -12,7 +12,8 @@
     │   └── ResultInvalid       ResultTooLarge      ResultTooDeep       ResultNotJson
     ├── PeerError               something that we depend on failed
     │   ├── Unreachable         ShuttingDown        CatalogEmpty        NoEndpoint
-    │   └── LlmUnavailable      LlmRefused          AllStepsFailed
+    │   ├── LlmUnavailable      LlmRefused          AllStepsFailed
+    │   └── RemoteError
     ├── DeadlineExceeded
     ├── RunCancelled
     └── ServerError             our fault
@@ -28,7 +29,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import ClassVar
 
 
 class Code(IntEnum):
@@ -87,6 +87,7 @@ class Reason(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     NO_ENDPOINT = "NO_ENDPOINT"
+    REMOTE_ERROR = "REMOTE_ERROR"
 
 
 class ViolationReason(StrEnum):
@@ -131,7 +132,7 @@ class Violation:
 class MeshError(Exception):
     """Base of all. The message is public: it goes to callers as it is."""
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
     """True if the same request may succeed when it is sent again."""
 
     def __init__(
@@ -299,6 +300,28 @@ class AllStepsFailed(PeerError):
     ) -> None:
         super().__init__(message, violations=violations, retry_after_seconds=retry_after_seconds, metadata=metadata)
         self.code = code
+
+
+class RemoteError(PeerError):
+    """A peer failed in words that are not of this tree: an agent in another language, or a proxy on the way.
+
+    Transient only where the peer says so: by its code (UNAVAILABLE, ABORTED) or by a delay to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: Code,
+        remote_reason: str = "",
+        violations: Sequence[Violation] = (),
+        retry_after_seconds: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, violations=violations, retry_after_seconds=retry_after_seconds, metadata=metadata)
+        self.code = code
+        self.remote_reason = remote_reason
+        self.transient = code in {Code.UNAVAILABLE, Code.ABORTED} or retry_after_seconds is not None
 
 
 class DeadlineExceeded(MeshError):

@@ -91,6 +91,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: a limit was reached; RetryInfo, where present, says when to try again."""
     ERROR_REASON_NO_ENDPOINT: _ErrorReason.ValueType  # 31
     """UNAVAILABLE: the skill is known, and no endpoint of its agent is, just now."""
+    ERROR_REASON_REMOTE_ERROR: _ErrorReason.ValueType  # 32
+    """A peer answered with a status that has no reason of this list; code and message are the peer's. ErrorInfo.metadata
+    has its `remote_reason` and `remote_domain` where it gave them.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused or failed: `reason` in google.rpc.ErrorInfo (without the prefix), domain `agentmesh`.
@@ -166,6 +170,10 @@ ERROR_REASON_RESOURCE_EXHAUSTED: ErrorReason.ValueType  # 30
 """RESOURCE_EXHAUSTED: a limit was reached; RetryInfo, where present, says when to try again."""
 ERROR_REASON_NO_ENDPOINT: ErrorReason.ValueType  # 31
 """UNAVAILABLE: the skill is known, and no endpoint of its agent is, just now."""
+ERROR_REASON_REMOTE_ERROR: ErrorReason.ValueType  # 32
+"""A peer answered with a status that has no reason of this list; code and message are the peer's. ErrorInfo.metadata
+has its `remote_reason` and `remote_domain` where it gave them.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _ViolationReason:
