@@ -1,0 +1,205 @@
+"""THE table of errors: which exception has which canonical code and reason on the wire, in both directions.
+
+A status carries `ErrorInfo` (domain `agentmesh`, a reason of ErrorReason, metadata), and where they apply `BadRequest`
+(violations) and `RetryInfo`. The client rebuilds the exception that the server raised.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final, TypedDict
+
+import grpc
+from google.rpc import status_pb2
+
+from agentmesh import errors
+from agentmesh.errors import Code, MeshError, Reason, Violation
+from agentmesh.transport.details import STATUS_KEY, Received, pack, parse_status, unpack
+
+DOMAIN: Final = "agentmesh"
+"""`ErrorInfo.domain` of every reason in the table."""
+
+# Classes that are raised come first; the bases after them give what no more exact class says, and are never rebuilt.
+TABLE: Final[Mapping[type[MeshError], tuple[Code, Reason]]] = MappingProxyType(
+    {
+        errors.RequestMalformed: (Code.INVALID_ARGUMENT, Reason.REQUEST_MALFORMED),
+        errors.RequestInvalid: (Code.INVALID_ARGUMENT, Reason.REQUEST_INVALID),
+        errors.FieldNotSupported: (Code.UNIMPLEMENTED, Reason.FIELD_NOT_SUPPORTED),
+        errors.PlanInvalid: (Code.INVALID_ARGUMENT, Reason.PLAN_INVALID),
+        errors.UnknownSkill: (Code.INVALID_ARGUMENT, Reason.UNKNOWN_SKILL),
+        errors.EffectNotAllowed: (Code.PERMISSION_DENIED, Reason.EFFECT_NOT_ALLOWED),
+        errors.CardInvalid: (Code.INVALID_ARGUMENT, Reason.CARD_INVALID),
+        errors.ArgumentsInvalid: (Code.INVALID_ARGUMENT, Reason.ARGUMENTS_INVALID),
+        errors.SkillChanged: (Code.FAILED_PRECONDITION, Reason.SKILL_CHANGED),
+        errors.RunNotFound: (Code.NOT_FOUND, Reason.RUN_NOT_FOUND),
+        errors.StepNotFound: (Code.NOT_FOUND, Reason.STEP_NOT_FOUND),
+        errors.SkillNotFound: (Code.NOT_FOUND, Reason.SKILL_NOT_FOUND),
+        errors.LeaseNotFound: (Code.NOT_FOUND, Reason.LEASE_NOT_FOUND),
+        errors.SkillFailed: (Code.FAILED_PRECONDITION, Reason.SKILL_FAILED),
+        errors.NotFound: (Code.NOT_FOUND, Reason.NOT_FOUND),
+        errors.PermissionDenied: (Code.PERMISSION_DENIED, Reason.PERMISSION_DENIED),
+        errors.ResourceExhausted: (Code.RESOURCE_EXHAUSTED, Reason.RESOURCE_EXHAUSTED),
+        errors.ResultInvalid: (Code.INTERNAL, Reason.RESULT_INVALID),
+        errors.ResultTooLarge: (Code.INTERNAL, Reason.RESULT_TOO_LARGE),
+        errors.ResultTooDeep: (Code.INTERNAL, Reason.RESULT_TOO_DEEP),
+        errors.ResultNotJson: (Code.INTERNAL, Reason.RESULT_NOT_JSON),
+        errors.Unreachable: (Code.UNAVAILABLE, Reason.UNREACHABLE),
+        errors.ShuttingDown: (Code.UNAVAILABLE, Reason.SHUTTING_DOWN),
+        errors.CatalogEmpty: (Code.UNAVAILABLE, Reason.CATALOG_EMPTY),
+        errors.NoEndpoint: (Code.UNAVAILABLE, Reason.NO_ENDPOINT),
+        errors.LlmUnavailable: (Code.UNAVAILABLE, Reason.LLM_UNAVAILABLE),
+        errors.LlmRefused: (Code.FAILED_PRECONDITION, Reason.LLM_REFUSED),
+        errors.AllStepsFailed: (Code.FAILED_PRECONDITION, Reason.ALL_STEPS_FAILED),  # its own code is sent
+        errors.RemoteError: (Code.UNKNOWN, Reason.REMOTE_ERROR),  # its own code is sent
+        errors.DeadlineExceeded: (Code.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED),
+        errors.RunCancelled: (Code.CANCELLED, Reason.RUN_CANCELLED),
+        errors.ModelPlanInvalid: (Code.INTERNAL, Reason.PLAN_INVALID),
+        errors.Internal: (Code.INTERNAL, Reason.INTERNAL),
+        errors.RequestError: (Code.INVALID_ARGUMENT, Reason.REQUEST_INVALID),
+        errors.SkillError: (Code.FAILED_PRECONDITION, Reason.SKILL_FAILED),
+        errors.ResultError: (Code.INTERNAL, Reason.RESULT_INVALID),
+        errors.PeerError: (Code.UNAVAILABLE, Reason.UNREACHABLE),
+        errors.ServerError: (Code.INTERNAL, Reason.INTERNAL),
+        MeshError: (Code.INTERNAL, Reason.INTERNAL),
+    }
+)
+
+_CLASSES: Final[Mapping[tuple[Code, str], type[MeshError]]] = MappingProxyType(
+    {entry: kind for kind, entry in reversed(list(TABLE.items()))}
+)
+_CODES: Final = frozenset(Code) - {Code.OK}
+_OVER_SIZE: Final = re.compile(
+    r"(?:(CLIENT|SERVER): )?\b(sent|received) message larger than max \((\d+) vs\. (\d+)\)", re.IGNORECASE
+)
+_REMOTE_REASON: Final = "remote_reason"
+_REMOTE_DOMAIN: Final = "remote_domain"
+
+
+class _Common(TypedDict):
+    violations: Sequence[Violation]
+    retry_after_seconds: float | None
+    metadata: Mapping[str, str]
+
+
+def code_of(error: MeshError) -> Code:
+    """Return the canonical code that the error has on the wire."""
+    if isinstance(error, errors.AllStepsFailed | errors.RemoteError):
+        return error.code
+    return _entry(error)[0]
+
+
+def reason_of(error: MeshError) -> Reason:
+    """Return the reason that the error has on the wire."""
+    return _entry(error)[1]
+
+
+def to_status(error: MeshError) -> status_pb2.Status:
+    """Return what is sent for the error; it always fits the trailers of a response, cut where it must be.
+
+    A subclass of one of our classes is sent as the nearest class of the table.
+    """
+    metadata = dict(error.metadata)
+    if isinstance(error, errors.RemoteError) and error.remote_reason:
+        metadata[_REMOTE_REASON] = error.remote_reason
+    return pack(
+        code=code_of(error),
+        message=error.message,
+        reason=reason_of(error),
+        domain=DOMAIN,
+        metadata=metadata,
+        retry_after_seconds=error.retry_after_seconds,
+        violations=error.violations,
+    )
+
+
+def from_status(status: status_pb2.Status, peer: str) -> MeshError:
+    """Rebuild the error that `to_status` was given, as far as it was sent.
+
+    A status that is not of the table, because an agent in another language, a proxy or a newer version made it, gives
+    `errors.RemoteError` with its code, reason and message; but DEADLINE_EXCEEDED and CANCELLED always give
+    `errors.DeadlineExceeded` and `errors.RunCancelled`, and UNAVAILABLE without a reason `errors.Unreachable`.
+
+    Args:
+        status: As received; OK, which is no error, counts as UNKNOWN.
+        peer: What texts call the one that sent it.
+    """
+    code = Code(status.code) if status.code in _CODES else Code.UNKNOWN
+    received = unpack(status)
+    if received.domain == DOMAIN:
+        kind = _class_for(code, received.reason)
+        if kind is not None:
+            return _rebuild(kind, status.message, code, received)
+    return _foreign(status.message, code, received, peer)
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> MeshError:
+    """As `from_status`, for a call that failed; also for what the gRPC core answers by itself.
+
+    A message over a limit of the core is `errors.ResultTooLarge` for a response, `errors.RequestInvalid` for a request.
+    """
+    code = error.code().value[0]
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_KEY and isinstance(value, bytes):
+            status = parse_status(value)
+            # What a proxy puts over the status of the server wins: details that tell of another code are not its.
+            if status is not None and status.code == code:
+                return from_status(status, peer)
+    text = error.details() or ""
+    return _over_size(text, peer) or from_status(status_pb2.Status(code=code, message=text), peer)
+
+
+def _entry(error: MeshError) -> tuple[Code, Reason]:
+    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def _class_for(code: Code, reason: str) -> type[MeshError] | None:
+    for kind in (errors.AllStepsFailed, errors.RemoteError):  # any code
+        if reason == TABLE[kind][1]:
+            return kind
+    return _CLASSES.get((code, reason))
+
+
+def _rebuild(kind: type[MeshError], message: str, code: Code, received: Received) -> MeshError:
+    common = _Common(
+        violations=received.violations,
+        retry_after_seconds=received.retry_after_seconds,
+        metadata=received.metadata,
+    )
+    if issubclass(kind, errors.AllStepsFailed):
+        return kind(message, code=code, **common)
+    if issubclass(kind, errors.RemoteError):
+        metadata = dict(received.metadata)
+        remote_reason = metadata.pop(_REMOTE_REASON, "")
+        common["metadata"] = metadata
+        return kind(message, code=code, remote_reason=remote_reason, **common)
+    return kind(message, **common)
+
+
+def _foreign(message: str, code: Code, received: Received, peer: str) -> MeshError:
+    metadata = dict(received.metadata)
+    if received.domain:
+        metadata[_REMOTE_DOMAIN] = received.domain
+    if received.reason:
+        metadata[_REMOTE_REASON] = received.reason
+    received = replace(received, metadata=metadata)
+    if code is Code.DEADLINE_EXCEEDED:
+        return _rebuild(errors.DeadlineExceeded, f"{peer} did not answer in time", code, received)
+    if code is Code.CANCELLED:
+        return _rebuild(errors.RunCancelled, f"{peer} cancelled the call", code, received)
+    if code is Code.UNAVAILABLE and not received.reason:
+        return _rebuild(errors.Unreachable, f"{peer} is unavailable: {message or 'no reason given'}", code, received)
+    text = message or f"{peer} answered {code.name} without a message"
+    return _rebuild(errors.RemoteError, text, code, received)
+
+
+def _over_size(text: str, peer: str) -> MeshError | None:
+    found = _OVER_SIZE.search(text)
+    if found is None:
+        return None
+    side, verb, size, limit = found.groups()
+    if (side, verb.lower()) in {("CLIENT", "received"), ("SERVER", "sent")}:
+        return errors.ResultTooLarge(f"the response of {peer} has {size} bytes, at most {limit} are taken")
+    return errors.RequestInvalid(f"the request to {peer} has {size} bytes, at most {limit} are taken")
