@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agent_svcs.analytics_agent.detector import detect
 from benchmarks.anomalies.generator import SEED, Values, generate
 from benchmarks.anomalies.scoring import Detector, Score, score_by_kind
 
@@ -16,7 +17,12 @@ def three_sigma_rule(values: Values) -> Sequence[int]:
     return [int(i) for i in np.flatnonzero(np.abs(values - values.mean()) > 3.0 * values.std())]
 
 
-DETECTORS: dict[str, Detector] = {"three-sigma rule": three_sigma_rule}
+def robust_detector(values: Values) -> Sequence[int]:
+    """The detector of analytics_agent."""
+    return [finding.index for finding in detect(values)]
+
+
+DETECTORS: dict[str, Detector] = {"three-sigma rule": three_sigma_rule, "analytics_agent": robust_detector}
 
 
 def main() -> None:
