@@ -1,0 +1,1 @@
+"""For authors of agents: decorate typed functions, serve them in the mesh."""
