@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from agentmesh.cards import Effect
-from agentmesh.jsonvalues import JsonObject
-from agentmesh.transport.structs import from_struct
+from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.transport.structs import from_struct, to_struct
 from agentmesh.v1 import card_pb2
 
 _PREFIX: Final = "EFFECT_"
@@ -51,3 +51,39 @@ def skill_to_json(skill: card_pb2.Skill) -> JsonObject:
         "timeout_seconds": skill.timeout.ToNanoseconds() / 1e9 if skill.HasField("timeout") else None,
         "reports_progress": skill.reports_progress,
     }
+
+
+def card_from_json(source: JsonObject) -> card_pb2.AgentCard:
+    """Return the message of a card in the form of `card_to_json`."""
+    skills = source["skills"]
+    return card_pb2.AgentCard(
+        name=str(source["name"]),
+        version=str(source["version"]),
+        description=str(source["description"]),
+        skills=[_skill_from_json(skill) for skill in skills if isinstance(skill, dict)]
+        if isinstance(skills, list)
+        else [],
+    )
+
+
+def _skill_from_json(source: JsonObject) -> card_pb2.Skill:
+    skill = card_pb2.Skill(
+        name=str(source["name"]),
+        description=str(source["description"]),
+        effect=effect_to_message(Effect(str(source["effect"]))),
+        tags=_texts(source["tags"]),
+        examples=_texts(source["examples"]),
+        reports_progress=source["reports_progress"] is True,
+    )
+    input_schema, output_schema, timeout = source["input_schema"], source["output_schema"], source["timeout_seconds"]
+    if isinstance(input_schema, dict) and input_schema:
+        skill.input_schema.CopyFrom(to_struct(input_schema))
+    if isinstance(output_schema, dict) and output_schema:
+        skill.output_schema.CopyFrom(to_struct(output_schema))
+    if isinstance(timeout, (int, float)):
+        skill.timeout.FromNanoseconds(round(timeout * 1e9))
+    return skill
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(element) for element in value] if isinstance(value, list) else []

@@ -33,6 +33,11 @@ class Effect(StrEnum):
     SIDE_EFFECT = "SIDE_EFFECT"
     """Something each time: retried only if the request was never sent."""
 
+    def within(self, limit: Effect) -> bool:
+        """Whether a limit of that effect allows this one."""
+        order = tuple(Effect)
+        return order.index(self) <= order.index(limit)
+
 
 def is_name(text: str) -> bool:
     """Whether the text may name an agent or a skill: lower-case words joined by single underscores, 48 at most."""

@@ -149,6 +149,11 @@ class MeshError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
 
+    def about_run(self, run_id: str) -> Self:
+        """Add the run to the metadata, so that whoever gets the error can look the run up. Returns itself."""
+        self.metadata = MappingProxyType({**self.metadata, "run_id": run_id})
+        return self
+
 
 class RequestError(MeshError):
     """The caller's fault."""

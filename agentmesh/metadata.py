@@ -10,3 +10,6 @@ AGENT_USAGE: Final = "agentmesh-usage-bin"
 Also there when the call fails, so that failed attempts count; left out when nothing was spent. When it succeeds it
 equals `ExecuteResponse.usage`: count one of the two.
 """
+
+RUN_ID: Final = "agentmesh-run-id"
+"""Trailing metadata of Ask, Plan and ExecutePlan: the run, also when the call fails; see GetRun."""

@@ -6,6 +6,7 @@ The bounded number of completions is the product, so the bound is enforced here,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from agentmesh.errors import Internal
 
@@ -28,10 +29,15 @@ class AgentSpending:
         )
 
 
+NOTHING_SPENT: Final = AgentSpending()
+
+
 @dataclass(slots=True)
 class Ledger:
     """The account of one run. Not shared between runs, and used in one event loop only."""
 
+    run_id: str = ""
+    """The run whose account this is; sent to the provider with each completion, so that a bill can be explained."""
     max_llm_calls: int = 2
     """Completions that the run may ask for."""
     llm_calls: int = 0

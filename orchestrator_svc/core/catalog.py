@@ -5,26 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
-from agentmesh.cards import skill_digest, skill_id
+from agentmesh.cards import Effect, skill_digest, skill_id
 from agentmesh.jsonvalues import JsonObject, digest
 from orchestrator_svc.core.schemas import Checker, opened
-
-
-class Effect(StrEnum):
-    """What a call of a skill may change in the world; see card.proto."""
-
-    READ_ONLY = "READ_ONLY"
-    IDEMPOTENT = "IDEMPOTENT"
-    SIDE_EFFECT = "SIDE_EFFECT"
-
-    def within(self, limit: Effect) -> bool:
-        """True if a limit of that effect allows this one."""
-        order = tuple(Effect)
-        return order.index(self) <= order.index(limit)
 
 
 @dataclass(frozen=True)

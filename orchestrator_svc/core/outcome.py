@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agentmesh.errors import Code
@@ -103,22 +103,29 @@ def failed(reason: StepReason, message: str) -> Outcome:
 def gather(items: Sequence[Outcome], *, optional: bool) -> Outcome:
     """The outcome of a for_each step from those of its items, by position.
 
-    SUCCEEDED when every item did, also for an empty list; with `optional` one success is enough. A run that was
-    cancelled in the middle is CANCELLED; if all that failed ran out of time, TIMED_OUT is still FAILED, ITEMS_FAILED.
+    SUCCEEDED when every item did, also for an empty list; with `optional` one success is enough, and what failed has
+    the value null. CANCELLED when the run was cancelled before all had ended. Else FAILED, ITEMS_FAILED.
     """
-    totals = {
-        "items": tuple(items),
-        "result_bytes": sum(item.result_bytes for item in items),
-        "attempts": sum(item.attempts for item in items),
-        "endpoint": next((item.endpoint for item in reversed(items) if item.endpoint), ""),
-        "effect_unknown": any(item.effect_unknown for item in items),
-    }
     bad = [index for index, item in enumerate(items) if not item.succeeded]
-    if any(item.kind is StepOutcome.CANCELLED for item in items):
-        return Outcome(StepOutcome.CANCELLED, StepReason.RUN_CANCELLED, "the run was cancelled", **totals)
+    whole = Outcome(
+        StepOutcome.SUCCEEDED,
+        items=tuple(items),
+        result_bytes=sum(item.result_bytes for item in items),
+        attempts=sum(item.attempts for item in items),
+        endpoint=next((item.endpoint for item in reversed(items) if item.endpoint), ""),
+        effect_unknown=any(item.effect_unknown for item in items),
+    )
     if not bad or (optional and len(bad) < len(items)):
-        return Outcome(StepOutcome.SUCCEEDED, **totals)
+        return whole
+    if any(item.kind is StepOutcome.CANCELLED for item in items):
+        return replace(
+            whole, kind=StepOutcome.CANCELLED, reason=StepReason.RUN_CANCELLED, message="the run was cancelled"
+        )
     first = items[bad[0]]
-    message = f"{len(bad)} of {len(items)} items failed; item {bad[0]}: {first.reason}: {first.message}"
-    transient = all(items[index].transient for index in bad)
-    return Outcome(StepOutcome.FAILED, StepReason.ITEMS_FAILED, message, transient=transient, **totals)
+    return replace(
+        whole,
+        kind=StepOutcome.FAILED,
+        reason=StepReason.ITEMS_FAILED,
+        message=f"{len(bad)} of {len(items)} items failed, the first at [{bad[0]}]: {first.reason}: {first.message}",
+        transient=all(items[index].transient for index in bad),
+    )

@@ -143,7 +143,9 @@ def _unknown_field(reference: Reference, scope: Scope) -> str | None:
         if schemas:
             continue
         if isinstance(part, str):
-            return _no_such(part, _fields(options), f"field in the result of `{skill.id}`:", found=f"`{reference.step}`")
+            return _no_such(
+                part, _fields(options), f"field in the result of `{skill.id}`:", found=f"`{reference.step}`"
+            )
         return f"`{skill.id}` does not give a list there, so it has no element [{part}]"
     return None
 

@@ -1,4 +1,4 @@
-"""JSON Schema, as far as plans need it: check a value, and say what a schema knows about a path. Never fetches a `$ref`."""
+"""JSON Schema, as far as plans need it: check a value, and say what a schema knows of a path. Fetches no `$ref`."""
 
 from __future__ import annotations
 
@@ -58,13 +58,11 @@ def opened(schema: Json) -> Json:
         return [opened(element) for element in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: opened(value) for key, value in schema.items() if not (key in _CLOSING and value is False)
-    }
+    return {key: opened(value) for key, value in schema.items() if not (key in _CLOSING and value is False)}
 
 
 def alternatives(schema: Json, root: JsonObject) -> Iterator[JsonObject]:
-    """The schemas that a value may follow: `$ref` within the document resolved, anyOf / oneOf / allOf laid side by side.
+    """The schemas that a value may follow: `$ref` resolved, anyOf / oneOf / allOf laid side by side.
 
     A schema that says nothing yields `{}`.
     """
@@ -74,8 +72,8 @@ def alternatives(schema: Json, root: JsonObject) -> Iterator[JsonObject]:
 def step_into(schema: JsonObject, part: str | int | None) -> Json:
     """What `schema` says of the member `part` (a field, or an element of a list).
 
-    Returns a schema (`True` where nothing is said), or `False` where there is no such member: a field that is not listed
-    although fields are, unless further ones are allowed by name.
+    Returns a schema (`True` where nothing is said), or `False` where there is no such member: a field that is not
+    listed although others are, unless further ones are allowed by name.
     """
     if isinstance(part, str):
         properties = schema.get("properties")
@@ -149,7 +147,10 @@ def _alternatives(schema: Json, root: JsonObject, hops: int) -> Iterator[JsonObj
         yield from _alternatives(target, root, hops - 1)
         return
     branches = [
-        branch for key in ("anyOf", "oneOf", "allOf") for branch in _as_list(schema.get(key)) if isinstance(branch, dict)
+        branch
+        for key in ("anyOf", "oneOf", "allOf")
+        for branch in _as_list(schema.get(key))
+        if isinstance(branch, dict)
     ]
     if not branches:
         yield schema
@@ -171,6 +172,20 @@ def resolve(reference: str, root: JsonObject) -> Json:
             return None
         place = place[key]
     return place
+
+
+def references_of(schema: Json) -> Iterator[str]:
+    """Every `$ref` anywhere in the schema."""
+    if isinstance(schema, list):
+        for element in schema:
+            yield from references_of(element)
+    elif isinstance(schema, dict):
+        for key in ("$ref", "$dynamicRef"):
+            reference = schema.get(key)
+            if isinstance(reference, str):
+                yield reference
+        for element in schema.values():
+            yield from references_of(element)
 
 
 def _names(kind: object) -> tuple[str, ...]:

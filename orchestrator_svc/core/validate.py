@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
+from agentmesh.cards import Effect
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json
-from orchestrator_svc.core.catalog import Catalog, Effect, Skill, nearest
+from orchestrator_svc.core.catalog import Catalog, Skill, nearest
 from orchestrator_svc.core.draft import StepDraft, read_draft
 from orchestrator_svc.core.expressions import (
     RESERVED,
@@ -205,7 +206,8 @@ class _Validation:
     def _template(self, draft: StepDraft) -> Template | None:
         environment = self._once if draft.for_each is None else self._per_item
         path = f"{draft.path}.arguments"
-        if not all([self._short_enough(text, path + shown(place)) for place, text in _strings(draft.arguments)]):
+        short = [self._short_enough(text, path + shown(place)) for place, text in _strings(draft.arguments)]
+        if not all(short):
             return None
         template, problems = compile_template(draft.arguments, environment)
         for problem in problems:
@@ -251,7 +253,7 @@ class _Validation:
 
     def _check_cycles(self, needs: Sequence[tuple[str, ...]]) -> None:
         graph: dict[str, set[str]] = {}
-        index = {}
+        index: dict[str, int] = {}
         for draft, needed in zip(self._drafts, needs, strict=True):
             graph.setdefault(draft.id, set()).update(needed)
             index.setdefault(draft.id, draft.index)

@@ -1,1 +1,1 @@
-"""What the use cases need from outside, one Protocol a module. Adapters implement them; so do the fakes of the tests."""
+"""What the use cases need from outside, one Protocol a module. Adapters implement them, and so do the tests' fakes."""

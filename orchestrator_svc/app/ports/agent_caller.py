@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import MeshError
+from agentmesh.errors import Code, MeshError
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.app.ledger import AgentSpending
+from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.core.catalog import Skill
 
 
@@ -38,9 +38,22 @@ class AgentReply:
 class CallFailed(Exception):
     """The attempt gave no reply."""
 
-    def __init__(self, error: MeshError, *, endpoint: str, sent: bool, spending: AgentSpending) -> None:
+    def __init__(
+        self,
+        error: MeshError,
+        *,
+        code: Code,
+        agent_reason: str = "",
+        endpoint: str = "",
+        sent: bool,
+        spending: AgentSpending = NOTHING_SPENT,
+    ) -> None:
         super().__init__(error.message)
         self.error = error
+        self.code = code
+        """Canonical code of the status."""
+        self.agent_reason = agent_reason
+        """Reason in the ErrorInfo of the status, as the agent wrote it; empty if the agent said nothing."""
         self.endpoint = endpoint
         """Address that was called; empty if no endpoint was known."""
         self.sent = sent

@@ -1,0 +1,1 @@
+"""The gRPC doors: servicers translate and delegate, nothing else."""

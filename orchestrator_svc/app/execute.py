@@ -1,0 +1,151 @@
+"""EXECUTE: drives the schedule of a plan over agent calls. No language model, no barrier, no orphan task.
+
+Every step runs in a task of one TaskGroup and reports its outcome; a failure is a value. Only bugs and cancellation
+raise, and then every call in flight is cancelled, down to the agents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from agentmesh.deadline import Deadline
+from agentmesh.jsonvalues import digest
+from orchestrator_svc.app.attempt import outcome_of_failure
+from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, CallFailed
+from orchestrator_svc.app.run import Run, StepRecord
+from orchestrator_svc.core.critical_path import critical_path
+from orchestrator_svc.core.events import Call, Event, StepReady
+from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
+from orchestrator_svc.core.plan import Plan, Step
+from orchestrator_svc.core.results import accept
+from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteLimits:
+    """Bounds on running a plan."""
+
+    skill_timeout_seconds: float = 20.0
+    """Time of one attempt at a skill whose card names none."""
+    max_concurrent_calls: int = 32
+    """Agent calls in flight for one run."""
+    max_fan_out: int = MAX_FAN_OUT
+
+
+class Executor:
+    """Runs plans over an agent caller."""
+
+    def __init__(self, caller: AgentCaller, limits: ExecuteLimits) -> None:
+        self._caller = caller
+        self._limits = limits
+
+    async def execute(self, run: Run, plan: Plan, deadline: Deadline) -> None:
+        """Run every step of the plan and note in the run how each ended; returns when all have."""
+        with run.timed("execute"):
+            await _Execution(run, plan, deadline, self._caller, self._limits).drive()
+        run.timings.critical_path = critical_path(plan, {name: record.seconds for name, record in run.steps.items()})
+
+
+class _Execution:
+    """One plan being run."""
+
+    def __init__(self, run: Run, plan: Plan, deadline: Deadline, caller: AgentCaller, limits: ExecuteLimits) -> None:
+        self._run = run
+        self._plan = plan
+        self._deadline = deadline
+        self._caller = caller
+        self._limits = limits
+        self._places = asyncio.Semaphore(limits.max_concurrent_calls)
+        self._ended: asyncio.Queue[tuple[str, Outcome]] = asyncio.Queue()
+        self._started: dict[str, tuple[datetime, float]] = {}
+
+    async def drive(self) -> None:
+        schedule = Schedule(self._plan, now=self._run.started_at, max_fan_out=self._limits.max_fan_out)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._follow(schedule.start(), group)
+                while not schedule.done:
+                    self._follow(schedule.complete(await self._completions()), group)
+        except asyncio.CancelledError:
+            self._record_cancelled()
+            raise
+
+    async def _completions(self) -> Mapping[str, Outcome]:
+        """At least one completion, and all that are there by then."""
+        completions = dict([await self._ended.get()])
+        while not self._ended.empty():
+            completions.update([self._ended.get_nowait()])
+        return completions
+
+    def _follow(self, events: Iterable[Event], group: asyncio.TaskGroup) -> None:
+        for event in events:
+            if isinstance(event, StepReady):
+                self._started[event.step.id] = (self._run.clock.now(), self._run.clock.monotonic())
+                group.create_task(self._run_step(event), name=f"step {event.step.id}")
+            else:
+                self._record(event.step, event.outcome)
+
+    async def _run_step(self, ready: StepReady) -> None:
+        step = ready.step
+        if step.for_each is None:
+            outcome = await self._call(step, ready.calls[0])
+        else:
+            outcomes = dict(ready.settled)
+            async with asyncio.TaskGroup() as group:
+                tasks = {call.index: group.create_task(self._call(step, call)) for call in ready.calls}
+            outcomes.update({index: task.result() for index, task in tasks.items() if index is not None})
+            outcome = gather([outcomes[index] for index in sorted(outcomes)], optional=step.optional)
+        self._ended.put_nowait((step.id, outcome))
+
+    async def _call(self, step: Step, call: Call) -> Outcome:
+        async with self._places:
+            if self._deadline.expired:
+                return Outcome(
+                    StepOutcome.TIMED_OUT,
+                    StepReason.BUDGET_EXHAUSTED,
+                    "the time of the run was used up before the call could be sent",
+                    transient=True,
+                )
+            return await self._attempt(step, call)
+
+    async def _attempt(self, step: Step, call: Call) -> Outcome:
+        seconds = step.skill.timeout_seconds or self._limits.skill_timeout_seconds
+        self._run.ledger.record_agent_call()
+        try:
+            reply = await self._caller.call(self._agent_call(step, call), self._deadline.at_most(seconds))
+        except CallFailed as failure:
+            self._run.ledger.record_agent_spending(failure.spending)
+            return outcome_of_failure(step.skill, failure)
+        self._run.ledger.record_agent_spending(reply.spending)
+        return replace(accept(step.skill, reply.result), attempts=1, endpoint=reply.endpoint)
+
+    def _agent_call(self, step: Step, call: Call) -> AgentCall:
+        key = digest([self._run.id, step.id, call.index, step.skill.id, call.arguments])
+        return AgentCall(
+            skill=step.skill,
+            arguments=call.arguments,
+            run_id=self._run.id,
+            step_id=step.id,
+            item_index=call.index,
+            attempt=1,
+            idempotency_key=key,
+        )
+
+    def _record(self, step: Step, outcome: Outcome) -> None:
+        started = self._started.get(step.id)
+        self._run.steps[step.id] = StepRecord(
+            outcome=outcome,
+            started_at=started[0] if started else None,
+            ended_at=self._run.clock.now(),
+            seconds=self._run.clock.monotonic() - started[1] if started else 0.0,
+        )
+
+    def _record_cancelled(self) -> None:
+        """The run ends here: what has not ended is CANCELLED."""
+        cancelled = Outcome(StepOutcome.CANCELLED, StepReason.RUN_CANCELLED, "the run was cancelled")
+        for step in self._plan.steps:
+            if step.id not in self._run.steps:
+                self._record(step, cancelled)

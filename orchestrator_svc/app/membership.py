@@ -1,0 +1,117 @@
+"""Who is in the mesh: endpoints come with a lease, stay while they send heartbeats, and make the catalog."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from agentmesh.errors import CatalogEmpty, LeaseNotFound
+from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.app.ports.agent_store import AgentStore, Listing, Registration
+from orchestrator_svc.app.ports.clock import Clock
+from orchestrator_svc.core.card import read_card
+from orchestrator_svc.core.catalog import Catalog
+
+_log = structlog.get_logger(__name__)
+
+DEFAULT_TTL_SECONDS = 15.0
+HEARTBEATS_PER_TTL = 3
+EMPTY_RETRY_SECONDS = 2.0
+"""After this an agent that is just starting has usually registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """The catalog of one revision of the listing."""
+
+    revision: int
+    catalog: Catalog
+
+
+class Membership:
+    """Registers endpoints and shows the catalog that they make."""
+
+    def __init__(self, store: AgentStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._current = _Current(-1, Catalog.of(()))
+
+    async def register(self, card: JsonObject, address: str, ttl_seconds: float | None = None) -> Registration:
+        """List an endpoint until its lease ends.
+
+        Args:
+            card: In the form of `agentmesh.card_messages.card_to_json`.
+            address: gRPC target of the endpoint.
+            ttl_seconds: How long the lease lasts without a heartbeat; None: 15 s.
+
+        Raises:
+            CardInvalid: With everything that is wrong with the card.
+        """
+        now = self._clock.now()
+        ttl = ttl_seconds or DEFAULT_TTL_SECONDS
+        registration = Registration(
+            lease_id=secrets.token_hex(16),
+            card=read_card(card),
+            address=address,
+            ttl_seconds=ttl,
+            registered_at=now,
+            last_heartbeat_at=now,
+            expires_at=now + timedelta(seconds=ttl),
+        )
+        await self._store.put(registration)
+        _log.info(
+            "agent registered",
+            agent=registration.card.name,
+            version=registration.card.version,
+            address=address,
+            skills=len(registration.card.skills),
+        )
+        return registration
+
+    async def heartbeat(self, lease_id: str) -> Registration:
+        """Prolong a lease.
+
+        Raises:
+            LeaseNotFound: It ended, or was replaced, or another process gave it.
+        """
+        registration = await self._store.renew(lease_id)
+        if registration is None:
+            raise LeaseNotFound("no such lease; register again")
+        return registration
+
+    async def deregister(self, lease_id: str) -> None:
+        """End a lease; fine if it had ended."""
+        await self._store.remove(lease_id)
+
+    def listing(self) -> Listing:
+        """Who is listed now."""
+        return self._store.listing()
+
+    def known_catalog(self) -> Catalog:
+        """The catalog as it is now, also when it is empty."""
+        listing = self._store.listing()
+        if listing.revision != self._current.revision:
+            skills = [skill for registration in listing.registrations for skill in registration.card.skills]
+            self._current = _Current(listing.revision, Catalog.of(skills))
+        return self._current.catalog
+
+    def catalog(self) -> Catalog:
+        """The catalog to answer a question with; one run uses one.
+
+        Raises:
+            CatalogEmpty: No agent is registered.
+        """
+        catalog = self.known_catalog()
+        if not catalog:
+            raise CatalogEmpty("no agent is registered yet", retry_after_seconds=EMPTY_RETRY_SECONDS)
+        return catalog
+
+    def endpoint_of(self, agent: str) -> str | None:
+        """Address of an endpoint of the agent; None if none is listed now."""
+        for registration in self._store.listing().registrations:
+            if registration.card.name == agent:
+                return registration.address
+        return None

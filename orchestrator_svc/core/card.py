@@ -1,0 +1,141 @@
+"""An agent's card, checked as a whole: what a registry accepts and the catalog is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from agentmesh.cards import MAX_SKILL_ID_CHARACTERS, Effect, card_digest, skill_id
+from agentmesh.errors import CardInvalid, Violation, ViolationReason
+from agentmesh.jsonvalues import Json, JsonObject
+from orchestrator_svc.core.catalog import Skill
+from orchestrator_svc.core.schemas import Checker, SchemaInvalid, references_of, resolve
+
+
+@dataclass(frozen=True)
+class Card:
+    """What an agent says of itself. Two endpoints whose cards are equal belong to one deployment."""
+
+    name: str
+    version: str
+    description: str
+    skills: tuple[Skill, ...]
+    source: JsonObject
+    """The card as plain data, in the form of `agentmesh.card_messages.card_to_json`."""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the card."""
+        return card_digest(self.source)
+
+
+def read_card(source: JsonObject) -> Card:
+    """Read a card in the form of `agentmesh.card_messages.card_to_json`, whose message was found valid before.
+
+    Raises:
+        CardInvalid: With everything that is wrong beyond what the message declares: names and schemas.
+    """
+    name, version, description = (str(source[key]) for key in ("name", "version", "description"))
+    skills = source["skills"]
+    if not isinstance(skills, list):
+        raise TypeError("card.skills is a list")
+    card = Card(
+        name=name,
+        version=version,
+        description=description,
+        skills=tuple(_read_skill(skill, name, version, description) for skill in skills if isinstance(skill, dict)),
+        source=source,
+    )
+    violations = tuple(_violations(card))
+    if violations:
+        raise CardInvalid(f"the card of `{name}` breaks {len(violations)} rules", violations=violations)
+    return card
+
+
+def _read_skill(skill: JsonObject, agent: str, version: str, description: str) -> Skill:
+    timeout = skill["timeout_seconds"]
+    return Skill(
+        agent=agent,
+        name=str(skill["name"]),
+        description=str(skill["description"]),
+        effect=Effect(str(skill["effect"])),
+        input_schema=_object(skill["input_schema"]),
+        output_schema=_object(skill["output_schema"]),
+        agent_version=version,
+        agent_description=description,
+        tags=_texts(skill["tags"]),
+        examples=_texts(skill["examples"]),
+        timeout_seconds=float(timeout) if isinstance(timeout, (int, float)) else None,
+    )
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(str(element) for element in value) if isinstance(value, list) else ()
+
+
+def _violations(card: Card) -> Iterator[Violation]:
+    seen: set[str] = set()
+    for index, skill in enumerate(card.skills):
+        path = f"card.skills[{index}]"
+        identifier = skill_id(card.name, skill.name)
+        if skill.name in seen:
+            yield Violation(f"{path}.name", ViolationReason.SKILL_NAME, f"two skills are called `{skill.name}`")
+        seen.add(skill.name)
+        if len(identifier) > MAX_SKILL_ID_CHARACTERS:
+            message = f"the skill id `{identifier}` has {len(identifier)} characters, at most {MAX_SKILL_ID_CHARACTERS}"
+            yield Violation(f"{path}.name", ViolationReason.SKILL_NAME, message)
+        for field, schema in (("input_schema", skill.input_schema), ("output_schema", skill.output_schema)):
+            problem = _schema_problem(schema)
+            if problem is not None:
+                yield Violation(f"{path}.{field}", ViolationReason.SCHEMA_INVALID, problem)
+
+
+def _schema_problem(schema: JsonObject) -> str | None:
+    if not schema:
+        return None
+    for reference in references_of(schema):
+        if not reference.startswith("#"):
+            return f"refers to another document, `{reference[:100]}`; only references within the schema are followed"
+        if resolve(reference, schema) is None:
+            return f"`{reference[:100]}` refers to nothing"
+    if _is_recursive(schema):
+        return "is recursive; results and arguments are nested at most 24 deep, so write the levels out"
+    try:
+        Checker(schema)
+    except SchemaInvalid as error:
+        return f"is not a valid JSON Schema: {error}"
+    declared = schema.get("type")
+    if declared != "object":
+        return f'must say `"type": "object"`, not {declared!r}'
+    return None
+
+
+def _is_recursive(schema: JsonObject) -> bool:
+    """True if following references within the schema leads back to where they started."""
+    targets: dict[str, set[str]] = {}
+    waiting = set(references_of(schema))
+    while waiting:
+        reference = waiting.pop()
+        if reference not in targets:
+            found = set(references_of(resolve(reference, schema)))
+            targets[reference] = found
+            waiting |= found
+    return any(_reaches(reference, reference, targets) for reference in targets) or "#" in targets
+
+
+def _reaches(start: str, goal: str, targets: dict[str, set[str]]) -> bool:
+    seen: set[str] = set()
+    waiting = set(targets[start])
+    while waiting:
+        reference = waiting.pop()
+        if reference == goal:
+            return True
+        if reference not in seen:
+            seen.add(reference)
+            waiting |= targets[reference]
+    return False

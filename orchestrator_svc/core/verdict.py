@@ -1,0 +1,72 @@
+"""How a whole run ended, from how its steps ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from agentmesh.errors import AllStepsFailed, Code
+from orchestrator_svc.core.outcome import Outcome, StepOutcome
+from orchestrator_svc.core.plan import Plan
+
+
+class RunOutcome(StrEnum):
+    """run.proto (RunOutcome) says what each means."""
+
+    COMPLETE = "COMPLETE"
+    PARTIAL = "PARTIAL"
+    NO_AGENT = "NO_AGENT"
+
+
+_AGENTS_OWN: Final = frozenset(
+    {Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.PERMISSION_DENIED, Code.FAILED_PRECONDITION}
+)
+"""Codes by which an agent says that the request itself cannot succeed; passed on when all agents say the same."""
+
+
+def judge(plan: Plan, outcomes: Mapping[str, Outcome]) -> RunOutcome:
+    """The outcome of a run whose steps have all ended.
+
+    A required step that was skipped because of a failure counts as failed, also if what failed was optional: the work
+    that was required is not there.
+
+    Raises:
+        AllStepsFailed: None succeeded and at least one failed. The message has the first failure in plan order.
+    """
+    if not plan.steps:
+        return RunOutcome.NO_AGENT
+    broken = [step for step in plan.steps if outcomes[step.id].broken]
+    if broken and not any(outcomes[step.id].succeeded for step in plan.steps):
+        raise _all_failed([(step.id, outcomes[step.id]) for step in broken])
+    return RunOutcome.PARTIAL if any(not step.optional for step in broken) else RunOutcome.COMPLETE
+
+
+def _all_failed(broken: Sequence[tuple[str, Outcome]]) -> AllStepsFailed:
+    failures = [(step_id, outcome) for step_id, outcome in broken if outcome.kind is not StepOutcome.SKIPPED]
+    step_id, first = failures[0]
+    return AllStepsFailed(
+        f"no step succeeded; the first failure is `{step_id}`: {first.reason}: {first.message}",
+        code=_code([part for _, outcome in failures for part in _parts(outcome)]),
+        metadata={"step_id": step_id, "step_reason": str(first.reason)},
+    )
+
+
+def _parts(outcome: Outcome) -> Iterator[Outcome]:
+    """The failures that a failure is made of: the items of a for_each step, or itself."""
+    failed_items = [item for item in outcome.items or () if not item.succeeded]
+    if failed_items:
+        yield from failed_items
+    else:
+        yield outcome
+
+
+def _code(failures: Sequence[Outcome]) -> Code:
+    if all(failure.kind is StepOutcome.TIMED_OUT for failure in failures):
+        return Code.DEADLINE_EXCEEDED
+    if all(failure.transient for failure in failures):
+        return Code.UNAVAILABLE
+    codes = {failure.code for failure in failures}
+    if len(codes) == 1 and codes <= _AGENTS_OWN:
+        return codes.pop()
+    return Code.FAILED_PRECONDITION
