@@ -94,7 +94,7 @@ def describe(mismatch: Mismatch, schema: JsonObject, path: str) -> Iterator[Viol
     elif mismatch.keyword in ("additionalProperties", "unevaluatedProperties") and mismatch.names:
         known = _fields(_schemas_at(schema, mismatch.path))
         for name in mismatch.names:
-            message = _no_such(name, known, "argument")
+            message = f"there is no argument `{_cut(name)}`; {_hint(name, known)}"
             yield Violation(f"{place}.{_cut(name)}", ViolationReason.ARGUMENT_UNKNOWN, message)
     else:
         yield Violation(place, ViolationReason.ARGUMENT_INVALID, mismatch.message)
@@ -143,9 +143,7 @@ def _unknown_field(reference: Reference, scope: Scope) -> str | None:
         if schemas:
             continue
         if isinstance(part, str):
-            return _no_such(
-                part, _fields(options), f"field in the result of `{skill.id}`:", found=f"`{reference.step}`"
-            )
+            return f"the result of `{skill.id}` has no field `{_cut(part)}`; {_hint(part, _fields(options))}"
         return f"`{skill.id}` does not give a list there, so it has no element [{part}]"
     return None
 
@@ -187,12 +185,10 @@ def _fields(schemas: Sequence[Json]) -> list[str]:
     return found
 
 
-def _no_such(name: str, known: Sequence[str], what: str, found: str = "") -> str:
+def _hint(name: str, known: Sequence[str]) -> str:
     close = nearest(name, known)
-    listed = ", ".join(f"`{field}`" for field in sorted(known)[:12]) or "none"
-    hint = f"did you mean `{close}`?" if close else f"there are: {listed}"
-    where = f"{found} has no {what}" if found else f"no such {what}"
-    return f"{where} `{_cut(name)}`; {hint}"
+    listed = ", ".join(f"`{field}`" for field in sorted(known)[:12])
+    return f"did you mean `{close}`?" if close else f"there are {listed or 'none'}"
 
 
 def _mismatch(path: str, possible: frozenset[str], wanted: frozenset[str]) -> Violation:
