@@ -1,0 +1,248 @@
+"""The settings themselves: names, defaults, what is allowed, one sentence each. Reading them is not done here.
+
+The variable of a field is `AGENTMESH_` and its name in capitals; in a configuration file it has its name, and
+`llm_models` may also be written as `models` in a section `llm`. The description of a field is what `agentmesh config`
+prints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from orchestrator_svc.config.addresses import checked_listen_address, is_loopback
+
+_STRICT: Final = ConfigDict(
+    frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, hide_input_in_errors=True
+)
+
+
+class ModelPrice(BaseModel):
+    """What a model costs, in US dollars a million tokens."""
+
+    model_config = _STRICT
+
+    input_per_million: float = Field(ge=0)
+    output_per_million: float = Field(ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Settings that are allowed each by itself and not together."""
+
+    fields: tuple[str, ...]
+    """The first is the one to change."""
+    message: str
+
+
+class ConflictsFound(ValueError):
+    """Carries every conflict of a configuration through pydantic."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        super().__init__("; ".join(f"{c.fields[0]} {c.message}" for c in conflicts))
+        self.conflicts = conflicts
+
+
+def _names_in(value: object) -> object:
+    """A list of names as a variable writes it: separated by commas."""
+    if isinstance(value, str):
+        return tuple(name for name in (part.strip() for part in value.split(",")) if name)
+    return value
+
+
+def _json_in(value: object) -> object:
+    """An object as a variable writes it: JSON. What it raises (json.JSONDecodeError) is a ValueError."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _no_boolean(value: object) -> object:
+    """YAML reads `yes` as true, and true would pass as the number 1."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is no number")  # noqa: TRY004 - pydantic reports a ValueError
+    return value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("no http:// or https:// URL")
+    return value
+
+
+def _frozen(value: dict[str, ModelPrice]) -> Mapping[str, ModelPrice]:
+    return MappingProxyType(value)
+
+
+Seconds = Annotated[float, BeforeValidator(_no_boolean)]
+Count = Annotated[int, BeforeValidator(_no_boolean)]
+Share = Annotated[float, BeforeValidator(_no_boolean)]
+Url = Annotated[str, AfterValidator(_http_url), Field(json_schema_extra={"allowed": "an http:// or https:// URL"})]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Config(BaseModel):
+    """Everything that can be set about the orchestrator. Times are in seconds, sizes in bytes."""
+
+    model_config = _STRICT
+
+    listen: Annotated[
+        str,
+        AfterValidator(checked_listen_address),
+        Field(json_schema_extra={"allowed": "host:port, [ipv6]:port or unix:/path; port 0 lets the system choose"}),
+    ] = Field(default="127.0.0.1:50051", description="Where the orchestrator serves gRPC.")
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Allow an address that other machines reach, without TLS: everybody there can read and call.",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="Least severity that is logged."
+    )
+
+    max_ask_seconds: Seconds = Field(
+        default=60,
+        gt=0,
+        le=3600,
+        description="Time for a question whose caller sets no deadline, and the most that any gets.",
+    )
+    skill_timeout_seconds: Seconds = Field(
+        default=20, gt=0, le=3600, description="Time for one attempt at a skill whose card names none."
+    )
+    drain_seconds: Seconds = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="Time that runs in flight get to end after SIGTERM, before they are cancelled.",
+    )
+    max_steps: Count = Field(default=32, ge=1, le=1000, description="Most steps of a plan.")
+    max_fan_out: Count = Field(
+        default=64, ge=1, le=1000, description="Most items of a for_each step; a longer list fails."
+    )
+    max_concurrent_calls: Count = Field(
+        default=32, ge=1, le=1000, description="Most agent calls in flight for one run."
+    )
+    runs_kept: Count = Field(
+        default=1000, ge=1, le=100_000, description="Most recent runs that GetRun remembers, in memory."
+    )
+
+    route_share: Share = Field(
+        default=0.4, gt=0, lt=1, description="Part of the time of a question that routing may use."
+    )
+    synthesis_reserve_seconds: Seconds = Field(
+        default=8, ge=0, le=600, description="Time kept back for writing the answer, unless the share below is less."
+    )
+    synthesis_reserve_share: Share = Field(
+        default=0.3,
+        ge=0,
+        lt=1,
+        description="Part of what is left after routing that is kept back for writing the answer.",
+    )
+    router_max_tools: Count = Field(
+        default=20, ge=1, le=127, description="Most skills shown to the model; with more, a shortlist is made first."
+    )
+
+    llm_base_url: Url | None = Field(
+        default=None,
+        description="Chat Completions server (OpenAI, vLLM, Ollama, llama.cpp ...), usually ending in /v1.",
+    )
+    llm_api_key: SecretStr | None = Field(
+        default=None, max_length=4096, description="Its key; OPENAI_API_KEY is used where this is unset."
+    )
+    llm_models: Annotated[tuple[Name, ...], BeforeValidator(_names_in)] = Field(
+        default=("gpt-4.1-mini",),
+        min_length=1,
+        max_length=10,
+        description="Models in the order in which they are tried.",
+        json_schema_extra={"allowed": "1 to 10 names, separated by commas"},
+    )
+    llm_max_attempts: Count = Field(default=3, ge=1, le=10, description="Most HTTP requests for one completion.")
+    llm_azure_endpoint: Url | None = Field(default=None, description="Azure OpenAI resource; replaces the base URL.")
+    llm_azure_deployment: Name | None = Field(default=None, description="Azure OpenAI deployment.")
+    llm_azure_api_version: Name | None = Field(default=None, description="Azure OpenAI version, e.g. 2024-10-21.")
+    llm_prices: Annotated[
+        Mapping[str, ModelPrice],
+        BeforeValidator(_json_in),
+        AfterValidator(_frozen),
+        Field(
+            json_schema_extra={
+                "allowed": 'JSON such as {"some-model": {"input_per_million": 0.4, "output_per_million": 1.6}}'
+            }
+        ),
+    ] = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="US dollars a million tokens, by model; without one a cost is not given.",
+    )
+    llm_result_cap_bytes: Count = Field(
+        default=16_384,
+        ge=256,
+        le=1_048_576,
+        description="Most of one result that the model gets for writing the answer.",
+    )
+
+    @property
+    def llm_configured(self) -> bool:
+        """Whether a language model is used; otherwise the mesh works offline."""
+        return any((self.llm_api_key, self.llm_base_url, self.llm_azure_endpoint))
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self) -> Config:
+        found = tuple(conflict for check in _CHECKS if (conflict := check(self)))
+        if found:
+            raise ConflictsFound(found)
+        return self
+
+
+def _open_without_consent(config: Config) -> Conflict | None:
+    if config.allow_plaintext or is_loopback(config.listen):
+        return None
+    return Conflict(
+        ("listen", "allow_plaintext"),
+        "is reached by other machines, in plain text; set AGENTMESH_ALLOW_PLAINTEXT=1 to want that",
+    )
+
+
+def _incomplete_azure(config: Config) -> Conflict | None:
+    parts = ("llm_azure_deployment", "llm_azure_api_version", "llm_api_key")
+    missing = tuple(part for part in parts if getattr(config, part) is None)
+    if config.llm_azure_endpoint is None or not missing:
+        return None
+    needed = " and ".join(variable_of(part) for part in missing)
+    return Conflict(("llm_azure_endpoint", *missing), f"also needs {needed}")
+
+
+def _azure_without_endpoint(config: Config) -> Conflict | None:
+    if config.llm_azure_endpoint or not (config.llm_azure_deployment or config.llm_azure_api_version):
+        return None
+    parts = ("llm_azure_deployment", "llm_azure_api_version")
+    first = next(part for part in parts if getattr(config, part))
+    return Conflict((first, "llm_azure_endpoint"), "is set without AGENTMESH_LLM_AZURE_ENDPOINT")
+
+
+def _two_providers(config: Config) -> Conflict | None:
+    if config.llm_azure_endpoint is None or config.llm_base_url is None:
+        return None
+    return Conflict(
+        ("llm_base_url", "llm_azure_endpoint"), "and AGENTMESH_LLM_AZURE_ENDPOINT exclude each other; unset one"
+    )
+
+
+_CHECKS: Final[tuple[Callable[[Config], Conflict | None], ...]] = (
+    _open_without_consent,
+    _incomplete_azure,
+    _azure_without_endpoint,
+    _two_providers,
+)
+
+
+def variable_of(field: str) -> str:
+    """The variable that sets a field."""
+    return f"AGENTMESH_{field.upper()}"
