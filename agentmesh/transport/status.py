@@ -148,7 +148,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> MeshError:
             if status is not None and status.code == code:
                 return from_status(status, peer)
     text = error.details() or ""
-    return _over_size(text, peer) or from_status(status_pb2.Status(code=code, message=text), peer)
+    too_large = _over_size(text, peer) if code == Code.RESOURCE_EXHAUSTED else None
+    return too_large or from_status(status_pb2.Status(code=code, message=text), peer)
 
 
 def _entry(error: MeshError) -> tuple[Code, Reason]:

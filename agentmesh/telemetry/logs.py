@@ -1,0 +1,55 @@
+"""Logs: JSON lines with the ids that are bound (`structlog.contextvars.bind_contextvars(run_id=...)`).
+
+Call it once, in the main of a process; without it structlog prints for people.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final, TextIO
+
+import structlog
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+
+def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None:
+    """Write everything, also what libraries log through `logging`, as JSON lines.
+
+    A line has `event`, `level`, `logger`, `timestamp` (UTC, ISO 8601), what is bound, and for an exception its
+    traceback as text.
+
+    Args:
+        level: One of `LEVELS`; what is below it is not written.
+        stream: Standard output by default.
+
+    Raises:
+        ValueError: For another level.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"{level!r} is no log level: {', '.join(LEVELS)}")
+    number = logging.getLevelNamesMapping()[level.upper()]
+    target = stream or sys.stdout
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.UnicodeDecoder(),
+    ]
+    render = structlog.processors.JSONRenderer(ensure_ascii=False)
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(target),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)

@@ -1,0 +1,132 @@
+"""The one client interceptor: what remains of the deadline goes out, errors of our tree come back.
+
+One class for each kind of call, because grpc.aio registers an interceptor of both kinds for unary calls alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from agentmesh import errors
+from agentmesh.deadline import HOP_MARGIN_SECONDS, current_deadline
+from agentmesh.transport.status import from_rpc_error
+
+_CLOSED: Final = "the connection was closed on this side"
+
+_UnaryCall = grpc.aio.UnaryUnaryCall[Any, Any]
+_StreamCall = grpc.aio.UnaryStreamCall[Any, Any]
+_Details = grpc.aio.ClientCallDetails
+_Message = TypeVar("_Message")
+
+
+class _Outgoing:
+    """What both kinds do before a call.
+
+    Args:
+        peer: What texts of errors call the other side.
+        metadata: Sent with every call, before what the call itself brings.
+    """
+
+    def __init__(self, peer: str, metadata: Mapping[str, str]) -> None:
+        self._peer = peer
+        self._metadata = tuple(metadata.items())
+
+    def _prepared(self, details: _Details) -> _Details:
+        return grpc.aio.ClientCallDetails(
+            method=details.method,
+            timeout=self._timeout(details.timeout),
+            metadata=self._merged(details.metadata),
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
+        )
+
+    def _timeout(self, explicit: float | None) -> float | None:
+        """The smaller of what the call asks for and what is left of the deadline; None for neither."""
+        deadline = current_deadline.get()
+        left = math.inf if deadline is None else deadline.remaining() - HOP_MARGIN_SECONDS
+        timeout = left if explicit is None else min(explicit, left)
+        if timeout <= 0:
+            raise errors.DeadlineExceeded(f"no time was left to call {self._peer}")
+        return None if timeout == math.inf else timeout
+
+    def _merged(self, own: grpc.aio.Metadata | None) -> grpc.aio.Metadata | None:
+        return grpc.aio.Metadata(*self._metadata, *(own or ())) if self._metadata else own
+
+    def _unreachable(self) -> errors.Unreachable:
+        return errors.Unreachable(f"{self._peer} is unavailable: {_CLOSED}")
+
+
+class UnaryClientInterceptor(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
+    """Unary calls."""
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: _Details, request: object
+    ) -> _UnaryCall:
+        """Raise MeshError where the call fails; CancelledError only where this task is cancelled."""
+        try:
+            call: _UnaryCall = await continuation(self._prepared(client_call_details), request)
+            # The call itself: a cancellation while `call.code()` is awaited would not reach the server.
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._peer) from error
+        except grpc.aio.UsageError as error:  # the channel was closed before
+            raise self._unreachable() from error
+        except asyncio.CancelledError:
+            if _is_cancelled_here():
+                raise
+            raise self._unreachable() from None
+        return call
+
+
+class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
+    """Server-streaming calls."""
+
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: _Details, request: object
+    ) -> AsyncIterator[Any]:
+        """Return the messages; reading them raises MeshError where the call fails."""
+        try:
+            call: _StreamCall = await continuation(self._prepared(client_call_details), request)
+        except grpc.aio.UsageError as error:
+            raise self._unreachable() from error
+        return self._messages(call)
+
+    async def _messages(self, call: _StreamCall) -> AsyncIterator[Any]:
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._peer) from error
+        except asyncio.CancelledError:
+            if _is_cancelled_here():
+                raise
+            raise self._unreachable() from None
+        finally:
+            call.cancel()  # nobody reads on; changes nothing for a call that has ended
+
+
+@asynccontextmanager
+async def reading(call: grpc.aio.UnaryStreamCall[Any, _Message]) -> AsyncIterator[AsyncIterator[_Message]]:
+    """Give the messages of a stream, and cancel the call when the block is left.
+
+    Leaving a bare `async for` early does not cancel it: the server would go on sending.
+    """
+    messages = aiter(call)
+    try:
+        yield messages
+    finally:
+        call.cancel()
+        if isinstance(messages, AsyncGenerator):
+            await messages.aclose()
+
+
+def _is_cancelled_here() -> bool:
+    """False if the call was cancelled under a task that was not: its channel was closed."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -1,0 +1,55 @@
+"""Options of the gRPC core that both sides must agree on.
+
+A client that pings more often than the server allows has its connection closed with every call on it ("Too many
+pings"), so the two are set here together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+CoreOptions = Sequence[tuple[str, int | str]]
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""One message, on both sides. A result of 1 MiB of JSON may take 5.5 MiB as a Struct."""
+
+KEEPALIVE_SECONDS: Final = 30
+"""After so much silence the other side is asked for a sign of life, also without a call."""
+KEEPALIVE_TIMEOUT_SECONDS: Final = 10
+"""Without one the connection counts as broken, and so do the calls on it."""
+_LEAST_PING_INTERVAL_SECONDS: Final = 10  # what a server tolerates; well below what our clients do
+
+_BOTH: Final[CoreOptions] = (
+    ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+def server_options(max_receive_bytes: int) -> CoreOptions:
+    """Options of a server."""
+    return (
+        *_BOTH,
+        ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_SECONDS * 1000),
+        ("grpc.max_receive_message_length", max_receive_bytes),
+        # On by default: a second server would bind the same port and take half of the calls.
+        ("grpc.so_reuseport", 0),
+    )
+
+
+def channel_options(max_receive_bytes: int) -> CoreOptions:
+    """Options of a channel."""
+    return (
+        *_BOTH,
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", max_receive_bytes),
+        # A name server must not bring retries: whether to repeat a call depends on the skill. What the core repeats by
+        # itself is only what no server has seen.
+        ("grpc.service_config_disable_resolution", 1),
+        # Channels to one address would share a connection, and a new one the wait after the failures of an old one.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 5000),
+    )

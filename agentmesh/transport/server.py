@@ -1,0 +1,174 @@
+"""grpc.aio servers as the mesh runs them: one interceptor, health per service, reflection, an orderly end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import grpc
+import structlog
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from agentmesh.transport.listen import CannotListen, ListenAddress
+from agentmesh.transport.options import MAX_MESSAGE_BYTES, server_options
+from agentmesh.transport.requests import MAX_REQUEST_BYTES, RequestReader
+from agentmesh.transport.server_interceptor import ServerInterceptor
+
+# Reflection serves what this process has loaded, and callers want to read the details of errors.
+DESCRIBED_BY_REFLECTION = (error_details_pb2.DESCRIPTOR,)
+
+_NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
+_log = structlog.get_logger("agentmesh.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service to serve."""
+
+    name: str
+    """Full name, as `agentmesh.v1.Agent`; health is asked by it."""
+    add: Callable[[Any, grpc.aio.Server], None]
+    """The generated `add_..._to_server`."""
+    servicer: object
+
+
+def build_server(
+    listen: str,
+    services: Sequence[Service],
+    *,
+    allow_plaintext: bool = False,
+    max_call_seconds: float = 60.0,
+    unlimited: Collection[str] = (),
+    max_request_bytes: int = MAX_REQUEST_BYTES,
+    not_supported: Mapping[str, Collection[str]] = _NOTHING,
+) -> MeshServer:
+    """Bind the address; call it inside the running event loop, then `await server.start()`.
+
+    Args:
+        listen: `host:port` (port 0: the kernel chooses), `[IPv6]:port` or `unix:/path`.
+        services: What to serve, besides health and reflection.
+        allow_plaintext: Whether an address that other machines reach may be served without TLS.
+        max_call_seconds: The server's maximum for a call, also where the caller's deadline is later or missing.
+        unlimited: Methods without that maximum, as `/agentmesh.v1.Registry/WatchAgents`.
+        max_request_bytes: Greatest request; above it REQUEST_INVALID, and far above the core's RESOURCE_EXHAUSTED.
+        not_supported: Full name of a message -> its fields that are refused when set (FIELD_NOT_SUPPORTED).
+
+    Raises:
+        CannotListen: If the address is taken, not ours, malformed, or needs `allow_plaintext`.
+    """
+    address = ListenAddress.parse(listen)
+    _check_plaintext(address, allowed=allow_plaintext)
+    address.check_free()
+    reader = RequestReader(max_request_bytes=max_request_bytes, not_supported=not_supported)
+    interceptor = ServerInterceptor(reader, max_call_seconds=max_call_seconds, unlimited=unlimited)
+    server = grpc.aio.server(
+        interceptors=(interceptor,), options=server_options(max(MAX_MESSAGE_BYTES, 2 * max_request_bytes))
+    )
+    for service in services:
+        service.add(service.servicer, server)
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    names = [service.name for service in services]
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        port = server.add_insecure_port(str(address))
+    except RuntimeError:
+        raise CannotListen(f"cannot listen on {address}: {address.why_not()}") from None
+    return MeshServer(
+        server, interceptor=interceptor, health_servicer=health_servicer, services=names, address=address, port=port
+    )
+
+
+class MeshServer:
+    """A server that has its address and does not serve yet; `build_server` makes it."""
+
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        *,
+        interceptor: ServerInterceptor,
+        health_servicer: health.aio.HealthServicer,
+        services: Sequence[str],
+        address: ListenAddress,
+        port: int,
+    ) -> None:
+        self._server = server
+        self._interceptor = interceptor
+        self._health = health_servicer
+        self._serving = dict.fromkeys(services, False)
+        self._port = 0 if address.path else port
+        self._address = address.with_port(port)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port."""
+        return self._address
+
+    @property
+    def port(self) -> int:
+        """The real port; 0 for a unix socket."""
+        return self._port
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Calls whose answer has not left yet, without health and reflection."""
+        return self._interceptor.calls_in_flight
+
+    async def start(self) -> None:
+        """Take calls; health says NOT_SERVING until `set_serving`."""
+        await self._publish_health()
+        await self._server.start()
+
+    async def set_serving(self, *names: str) -> None:
+        """Say SERVING for these services, or for all; for the server as a whole (`""`) when every service is.
+
+        Raises:
+            KeyError: For a service that is not of this server.
+        """
+        await self._set_health(names, serving=True)
+
+    async def set_not_serving(self, *names: str) -> None:
+        """Say NOT_SERVING for these services, or for all; errors as of `set_serving`."""
+        await self._set_health(names, serving=False)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """End in order: NOT_SERVING, new calls SHUTTING_DOWN, calls in flight finish, stop.
+
+        After `grace_seconds` those that are still in flight are cancelled.
+        """
+        await self._health.enter_graceful_shutdown()
+        self._interceptor.refuse_new_calls()
+        await self._interceptor.wait_until_idle(grace_seconds)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End at once: calls in flight are cancelled. May be called again."""
+        self._interceptor.refuse_new_calls()
+        await self._server.stop(None)
+
+    async def _set_health(self, names: Sequence[str], *, serving: bool) -> None:
+        for name in names or tuple(self._serving):
+            if name not in self._serving:
+                raise KeyError(name)
+            self._serving[name] = serving
+        await self._publish_health()
+
+    async def _publish_health(self) -> None:
+        for name, serving in (*self._serving.items(), ("", all(self._serving.values()))):
+            status = health_pb2.HealthCheckResponse
+            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
+
+def _check_plaintext(address: ListenAddress, *, allowed: bool) -> None:
+    if address.is_local:
+        return
+    if not allowed:
+        raise CannotListen(
+            f"cannot listen on {address}: other machines reach it, and there is no TLS yet; "
+            "listen on 127.0.0.1, or set AGENTMESH_ALLOW_PLAINTEXT=1 where the network is trusted"
+        )
+    _log.warning("listening without TLS on an address that other machines reach", address=str(address))

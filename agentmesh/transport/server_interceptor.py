@@ -1,0 +1,238 @@
+"""The one server interceptor: request checks, deadline, errors to statuses, call log.
+
+One and not five, because each costs every call (benchmarks/transport.py). It takes the deserializer of a method away
+and parses inside its own `try`: what does not parse would otherwise be answered past every interceptor, with the text
+of the protobuf library. Health and reflection, `/grpc.*`, pass untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from agentmesh import errors
+from agentmesh.deadline import Deadline, current_deadline
+from agentmesh.errors import Code, MeshError
+from agentmesh.transport.details import STATUS_KEY
+from agentmesh.transport.requests import RequestReader
+from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_status
+
+_STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
+_log = structlog.get_logger("agentmesh.rpc")
+
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Handler = grpc.RpcMethodHandler[Any, Any]
+_Behavior = Callable[[Message, _Context], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    name: str  # agentmesh.v1.Agent/Execute
+    parse: Callable[[bytes], Message]
+    serialize: Callable[[Message], bytes]
+    behavior: _Behavior
+    max_seconds: float
+
+
+_Work = Callable[[_Method, Message, _Context], Coroutine[Any, Any, bytes | None]]
+
+
+class ServerInterceptor(grpc.aio.ServerInterceptor):
+    """Serves unary and server-streaming methods whose handlers are coroutines or async generators.
+
+    Handlers raise MeshError; what else escapes is a bug: logged with its traceback, answered with a fixed text. The
+    deadline of a call is in `current_deadline`: the caller's, or the server's maximum if that comes first.
+
+    Args:
+        reader: Makes requests from bytes.
+        max_call_seconds: The server's maximum for every call.
+        unlimited: Methods without that maximum, as `/agentmesh.v1.Registry/WatchAgents`.
+    """
+
+    def __init__(self, reader: RequestReader, *, max_call_seconds: float, unlimited: Collection[str]) -> None:
+        self._reader = reader
+        self._max_call_seconds = max_call_seconds
+        self._unlimited = frozenset(unlimited)
+        self._handlers: dict[str, _Handler] = {}
+        self._in_flight: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Calls whose answer has not left yet, without health and reflection."""
+        return len(self._in_flight)
+
+    def refuse_new_calls(self) -> None:
+        """Answer every later call UNAVAILABLE, SHUTTING_DOWN."""
+        self._draining = True
+
+    async def wait_until_idle(self, seconds: float) -> None:
+        """Return when no call is in flight, or after so many seconds."""
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=seconds)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Put our handler in the place of the servicer's; made once for each method."""
+        name = handler_call_details.method
+        known = self._handlers.get(name)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None or name.startswith("/grpc."):  # none: the core answers UNIMPLEMENTED
+            return handler
+        made = self._handlers[name] = self._wrap(name, handler)
+        return made
+
+    def _wrap(self, name: str, handler: _Handler) -> _Handler:
+        if handler.request_streaming or handler.request_deserializer is None or handler.response_serializer is None:
+            raise TypeError(f"{name}: only methods that take one message are served")
+        method = _Method(
+            name=name.removeprefix("/"),
+            parse=handler.request_deserializer,
+            serialize=handler.response_serializer,
+            behavior=cast("_Behavior", handler.unary_stream if handler.response_streaming else handler.unary_unary),
+            max_seconds=math.inf if name in self._unlimited else self._max_call_seconds,
+        )
+        work: _Work = _stream if handler.response_streaming else _unary
+
+        async def serve(serialized: bytes, context: _Context) -> bytes | None:
+            return await self._serve(method, work, serialized, context)
+
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(serve, response_serializer=method.serialize)
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    async def _serve(self, method: _Method, work: _Work, serialized: bytes, context: _Context) -> bytes | None:
+        started = time.perf_counter()
+        code = Code.OK
+        error: MeshError | None = None
+        answer: bytes | None = None
+        try:
+            self._admit()
+            request = self._reader.read(serialized, method.parse)
+            answer = await _within_maximum(method, work(method, request, context), context)
+            code = _code_that_is_set(context)
+        except asyncio.CancelledError:
+            # context.cancelled() is still False here, and time_remaining() is None without a deadline.
+            code = Code.DEADLINE_EXCEEDED if _remaining(context) <= 0 else Code.CANCELLED
+            raise
+        except grpc.aio.AbortError:
+            code = _code_that_is_set(context)
+            raise
+        except Exception as raised:  # noqa: BLE001 - the edge: whatever a handler raises becomes a status here
+            error = _as_mesh_error(raised, method)
+            code = code_of(error)
+            await _abort(context, error)
+        finally:
+            _log_call(method, code, error, started, context)
+        return answer
+
+    def _admit(self) -> None:
+        if self._draining:
+            raise errors.ShuttingDown("this server is shutting down and takes no new calls; try another")
+        task = asyncio.current_task()
+        assert task is not None
+        # The task of a call ends when its answer has left, and not before: only then may a draining server stop.
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+
+async def _unary(method: _Method, request: Message, context: _Context) -> bytes:
+    returned = _call(method, request, context)
+    return method.serialize(await returned if inspect.isawaitable(returned) else returned)
+
+
+async def _stream(method: _Method, request: Message, context: _Context) -> None:
+    """An async generator runs in this task, and is closed with it whatever happens."""
+    returned = _call(method, request, context)
+    if not inspect.isasyncgen(returned):
+        await returned  # a coroutine that writes to the context by itself
+        return
+    async with aclosing(returned) as messages:
+        async for message in messages:
+            await context.write(message)
+
+
+def _call(method: _Method, request: Message, context: _Context) -> Any:  # noqa: ANN401 - whatever the handler is
+    try:
+        return method.behavior(request, context)
+    except NotImplementedError:  # the generated base class, which is not a coroutine
+        raise errors.FieldNotSupported(f"{method.name} is not supported yet") from None
+
+
+async def _within_maximum(method: _Method, work: Coroutine[Any, Any, bytes | None], context: _Context) -> bytes | None:
+    """Set the deadline of the call; give up at the server's maximum (at the caller's deadline the core does)."""
+    remaining = _remaining(context)
+    current_deadline.set(Deadline.after(min(remaining, method.max_seconds)))
+    if remaining <= method.max_seconds:
+        return await work
+    maximum = asyncio.timeout(method.max_seconds)
+    try:
+        async with maximum:
+            return await work
+    except TimeoutError:
+        if maximum.expired():
+            raise errors.DeadlineExceeded(f"the server's maximum of {method.max_seconds:g} s passed") from None
+        raise
+
+
+def _remaining(context: _Context) -> float:
+    """Seconds until the caller's deadline; infinite if it has none, where gRPC says None."""
+    remaining = cast("float | None", context.time_remaining())
+    return math.inf if remaining is None else remaining
+
+
+def _code_that_is_set(context: _Context) -> Code:
+    """What the handler set or aborted with; OK if it did neither."""
+    status = cast("grpc.StatusCode | None", context.code())
+    return Code.OK if status is None else Code(status.value[0])
+
+
+def _as_mesh_error(raised: Exception, method: _Method) -> MeshError:
+    if isinstance(raised, MeshError):
+        return raised
+    if isinstance(raised, grpc.aio.AioRpcError):
+        return from_rpc_error(raised, "a service behind this one")
+    incident = secrets.token_hex(8)
+    _log.error("unexpected error", method=method.name, incident=incident, exc_info=raised)
+    return errors.Internal(f"internal error, incident {incident}")
+
+
+async def _abort(context: _Context, error: MeshError) -> None:
+    """End the call with the error, unless it was ended before; what the handler put into the trailers stays there."""
+    status = to_status(error)
+    trailers = (*(context.trailing_metadata() or ()), (STATUS_KEY, status.SerializeToString()))
+    await context.abort(_STATUS_CODES[status.code], status.message, trailers)
+
+
+def _log_call(method: _Method, code: Code, error: MeshError | None, started: float, context: _Context) -> None:
+    facts: dict[str, Any] = {}
+    if error is not None:
+        facts = {"reason": reason_of(error), "error": error.message}
+        if error.violations:
+            facts["violations"] = [f"{v.path}: {v.reason}: {v.message}" for v in error.violations]
+    _log.info(
+        "rpc",
+        method=method.name,
+        code=code.name,
+        duration_ms=round((time.perf_counter() - started) * 1000, 3),
+        peer=unquote(context.peer()),
+        **facts,
+    )
