@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import structlog
 
@@ -38,7 +38,7 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
         structlog.processors.format_exc_info,
         structlog.processors.UnicodeDecoder(),
     ]
-    render = structlog.processors.JSONRenderer(ensure_ascii=False)
+    render = structlog.processors.JSONRenderer()  # ASCII: text with half a surrogate pair is written, too
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
