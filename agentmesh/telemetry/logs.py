@@ -17,7 +17,7 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None:
     """Write everything, also what libraries log through `logging`, as JSON lines.
 
-    A line has `event`, `level`, `logger`, `timestamp` (UTC, ISO 8601), what is bound, and for an exception its
+    A line has `event`, `level`, `scope` (of a library `logger`), `timestamp` (UTC, ISO 8601), what is bound, and for an exception its
     traceback as text.
 
     Args:

@@ -22,7 +22,7 @@ from agentmesh.transport.server_interceptor import ServerInterceptor
 DESCRIBED_BY_REFLECTION = (error_details_pb2.DESCRIPTOR,)
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
-_log = structlog.get_logger(logger="agentmesh.server")
+_log = structlog.get_logger(scope="agentmesh.server")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from agentmesh.transport.requests import RequestReader
 from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_status
 
 _STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
-_log = structlog.get_logger(logger="agentmesh.rpc")
+_log = structlog.get_logger(scope="agentmesh.rpc")
 
 
 _Context = grpc.aio.ServicerContext[Any, Any]

@@ -13,7 +13,7 @@ from agentmesh.errors import MeshError
 from agentmesh.transport.server import MeshServer
 
 _BEFORE_DRAIN_SECONDS: Final = 5.0
-_log = structlog.get_logger(logger="agentmesh.server")
+_log = structlog.get_logger(scope="agentmesh.server")
 
 
 async def run_until_signal(
