@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 
@@ -19,9 +19,10 @@ from agentmesh.transport.status import from_rpc_error
 
 _CLOSED: Final = "the connection was closed on this side"
 
-_UnaryCall = grpc.aio.UnaryUnaryCall[Any, Any]
-_StreamCall = grpc.aio.UnaryStreamCall[Any, Any]
-_Details = grpc.aio.ClientCallDetails
+# Quoted: the classes are generic for the type checker alone.
+_UnaryCall: TypeAlias = "grpc.aio.UnaryUnaryCall[Any, Any]"
+_StreamCall: TypeAlias = "grpc.aio.UnaryStreamCall[Any, Any]"
+_Details: TypeAlias = grpc.aio.ClientCallDetails
 _Message = TypeVar("_Message")
 
 

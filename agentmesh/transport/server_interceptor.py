@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import unquote
 
 import grpc
@@ -33,8 +33,9 @@ _STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
 _log = structlog.get_logger(scope="agentmesh.rpc")
 
 
-_Context = grpc.aio.ServicerContext[Any, Any]
-_Handler = grpc.RpcMethodHandler[Any, Any]
+# Quoted: the classes are generic for the type checker alone.
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behavior = Callable[[Message, _Context], Any]
 
 
