@@ -119,8 +119,9 @@ class Expression:
             now: With a time zone.
 
         Raises:
-            EvaluationFailed: When it ends in an error, takes more than 10,000 iterations, could take more than
-                64 MiB of work and copies, or results in what JSON cannot carry.
+            EvaluationFailed: When it ends in an error, takes more than 10,000 iterations, could take more than 64 MiB of
+                work and copies (such as map or filter over more than 2,000 elements), or results in what JSON cannot
+                carry.
         """
         try:
             return self._evaluate(bindings, now)

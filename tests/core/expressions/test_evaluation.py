@@ -185,18 +185,26 @@ def test_what_could_take_gigabytes_or_minutes_in_few_iterations_is_refused(plain
     assert "more than 64 MiB" in plain.failure(source, scan=large)
 
 
+def test_map_and_filter_take_two_thousand_elements_and_tests_nine_thousand(plain: Expressions) -> None:
+    rows: list[Json] = [1] * 9000
+    assert plain.value("scan.exists(r, r < 0.0)", scan=rows) is False
+    assert "more than 64 MiB" in plain.failure("size(scan.map(r, r))", scan=rows)
+    assert "more than 64 MiB" in plain.failure("size(scan.filter(r, false))", scan=rows)
+    assert plain.value("size(scan.map(r, r))", scan=rows[:2000]) == 2000
+
+
 @pytest.mark.parametrize(
     "source",
     [
         _doubling(2),
-        "size(scan.rows.filter(r, r.id > 10.0 && r.name != scan.name)) == 4989",
-        "size(scan.rows.map(r, r.name + ': ' + text(r.id) + ' of ' + text(scan.total))) == 5000",
+        "size(scan.rows.filter(r, r.id > 10.0 && r.name != scan.name)) == 1489",
+        "size(scan.rows.map(r, r.name + ': ' + text(r.id) + ' of ' + text(scan.total))) == 1500",
         "size(scan.few.map(f, scan.rows.filter(r, r.id == f))) == 1",
     ],
 )
 def test_ordinary_work_on_a_large_result_is_not_refused(plain: Expressions, source: str) -> None:
-    rows: Json = [{"id": i, "name": f"component {i}", "labels": ["a" * 50, "b" * 50]} for i in range(5000)]
-    assert plain.value(source, scan={"rows": rows, "name": "x", "total": 5000, "few": [7]})
+    rows: Json = [{"id": i, "name": f"component {i}", "labels": ["a" * 50, "b" * 50]} for i in range(1500)]
+    assert plain.value(source, scan={"rows": rows, "name": "x", "total": 1500, "few": [7]})
 
 
 def test_the_same_text_comes_out_under_every_hash_seed() -> None:
