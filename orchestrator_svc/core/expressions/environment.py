@@ -119,8 +119,8 @@ class Expression:
             now: With a time zone.
 
         Raises:
-            EvaluationFailed: When it ends in an error, takes more than 10,000 iterations, could take more than 64 MiB of
-                work and copies (such as map or filter over more than 2,000 elements), or results in what JSON cannot
+            EvaluationFailed: When it ends in an error, takes more than 10,000 iterations, could take more than 64 MiB
+                of work and copies (such as map or filter over more than 2,000 elements), or results in what JSON cannot
                 carry.
         """
         try:
