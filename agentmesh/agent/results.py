@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, Final, cast
 
 import jsonschema_rs
@@ -43,8 +44,12 @@ class Results:
             SkillDefinitionError: If the return type has no finite JSON Schema.
         """
         try:
-            self._adapter = pydantic.TypeAdapter[Any](cast("Any", signature.returned))
-            raw = raw_schema(self._adapter, "serialization")
+            hint = cast("Any", signature.returned)
+            raw = raw_schema(pydantic.TypeAdapter(hint), "serialization")
+            # Settings go only to the outermost type, and without this one NaN becomes null.
+            self._adapter = pydantic.TypeAdapter(
+                cast("Any", GenericAlias(tuple, (hint,))), config=pydantic.ConfigDict(ser_json_inf_nan="constants")
+            )
             if signature.result_text:
                 raw.setdefault("description", signature.result_text)
             schema = in_place(raw)
@@ -82,8 +87,8 @@ class Results:
     def _dumped(self, returned: object) -> Json:
         strangers = _Strangers()
         try:
-            dumped: Json = self._adapter.dump_python(
-                returned, mode="json", by_alias=True, warnings=False, fallback=strangers.replace
+            (dumped,) = self._adapter.dump_python(
+                (returned,), mode="json", by_alias=True, warnings=False, fallback=strangers.replace
             )
         except PydanticSerializationError:  # raised by a serializer of the author's: an error like any other of theirs
             raise
@@ -96,7 +101,7 @@ class Results:
                 raise errors.ResultTooDeep(f"the result is nested deeper than {MAX_DEPTH}") from None
             raise
         strangers.refuse(dumped)
-        return dumped
+        return cast("Json", dumped)
 
 
 class _Strangers:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -14,8 +14,7 @@ from agentmesh.agent.membership import Membership
 from agentmesh.agent.servicer import AgentServicer
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
-from agentmesh.transport.channel import open_channel
-from agentmesh.transport.server import MeshServer, Service, build_server
+from agentmesh.transport import MeshServer, Service, build_server, open_channel
 from agentmesh.v1 import agent_service_pb2_grpc, card_pb2, registry_service_pb2_grpc
 
 _log: Final = structlog.get_logger("agentmesh.agent")
@@ -24,7 +23,7 @@ SERVICE: Final = "agentmesh.v1.Agent"
 DEFAULT_GRACE_SECONDS: Final = 30.0
 _MAX_CALL_SECONDS: Final = 3600.0
 """As long as a skill may ask for in its card."""
-_WILDCARDS: Final = ("0.0.0.0:", "[::]:", ":")
+_WILDCARDS: Final = ("0.0.0.0:", "[::]:")
 
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 BeforeDrain: TypeAlias = Callable[[], Awaitable[None]]
@@ -54,7 +53,14 @@ class Options:
     ttl_seconds: float | None = None
     """Of the lease; None: the registry's default."""
     allow_plaintext: bool = False
+    """Whether an address that other machines reach may be served without TLS."""
     grace_seconds: float = DEFAULT_GRACE_SECONDS
+    """How long calls in flight may go on when it drains."""
+
+    @property
+    def listens_everywhere(self) -> bool:
+        """Whether it listens on every interface, which is no address to connect to."""
+        return self.listen.startswith(_WILDCARDS)
 
 
 class RunningAgent:
@@ -84,7 +90,8 @@ class RunningAgent:
         # One task for the whole life, so that the lifespan is left in the task that entered it.
         task = asyncio.create_task(live(program, options, until_stopped, ready.set_result), name=program.card.name)
         try:
-            await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {task, ready}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
@@ -171,15 +178,14 @@ async def _membership(program: Program, options: Options, server: MeshServer) ->
     if options.orchestrator is None:
         yield None
         return
-    address = options.advertise or server.address
-    if address.startswith(_WILDCARDS):
-        raise ValueError(f"no address to register: {options.listen} is every interface; set AGENTMESH_AGENT_ADVERTISE")
+    if options.advertise is None and options.listens_everywhere:
+        raise ValueError(f"{options.listen} is no address to connect to; say which one to register (advertise)")
     channel = open_channel(options.orchestrator, peer=f"orchestrator at {options.orchestrator}")
     async with channel:
         yield Membership(
             registry_service_pb2_grpc.RegistryStub(channel),
             card=program.card,
-            address=address,
+            address=options.advertise or server.address,
             ttl_seconds=options.ttl_seconds,
         )
 
@@ -192,6 +198,7 @@ async def _serve(server: MeshServer, membership: Membership | None, until: Until
     keeping = asyncio.create_task(membership.keep(), name="membership")
 
     async def leave() -> None:
+        await server.set_not_serving()
         keeping.cancel()
         await asyncio.wait({keeping})
         await membership.leave()

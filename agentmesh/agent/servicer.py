@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import structlog
@@ -14,14 +14,14 @@ from agentmesh.agent.runner import run_skill
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
 from agentmesh.agent.violations import nearest_hint
-from agentmesh.transport.structs import from_struct_off_loop, to_struct_off_loop
+from agentmesh.transport import from_struct_off_loop, to_struct_off_loop
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, card_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AgentServicer(agent_service_pb2_grpc.AgentServicer):
-    """Serves the skills of one agent. ExecuteStream is not built yet: the base class answers UNIMPLEMENTED."""
+    """Serves the skills of one agent."""
 
     def __init__(self, card: card_pb2.AgentCard, skills: Mapping[str, Skill], threads: Threads) -> None:
         self._described = agent_service_pb2.DescribeResponse(card=card)
@@ -51,6 +51,13 @@ class AgentServicer(agent_service_pb2_grpc.AgentServicer):
                 context.set_trailing_metadata(((metadata.AGENT_USAGE, usage.SerializeToString()),))
         result = await to_struct_off_loop(written.value, written.size_bytes)
         return agent_service_pb2.ExecuteResponse(result=result, usage=usage)
+
+    def ExecuteStream(  # noqa: N802 - the name in the contract
+        self,
+        request: agent_service_pb2.ExecuteStreamRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> NoReturn:
+        raise errors.FieldNotSupported("this agent reports no progress; call Execute")
 
     def _skill(self, request: agent_service_pb2.ExecuteRequest) -> Skill:
         skill = self._skills.get(request.skill)

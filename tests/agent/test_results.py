@@ -125,6 +125,9 @@ def _cycle() -> list[object]:
         (dict[str, int], {"a": 1, "b": "2"}, errors.ResultInvalid, "result.b"),
         (Point, object(), errors.ResultNotJson, "type object"),
         (Point, Point(NOON, math.nan), errors.ResultNotJson, "`value`"),
+        (Any, math.nan, errors.ResultNotJson, "`result`"),
+        (Series, Series(name="a", extra={"b": [math.inf]}), errors.ResultNotJson, "`extra.b[0]`"),
+        (dict[str, Any], {"a": math.nan}, errors.ResultNotJson, "`a`"),
         (list[float], [1.0, math.inf], errors.ResultNotJson, "`result[1]`"),
         (int, 2**53 + 1, errors.ResultNotJson, "`result`"),
         (Any, {"a": [1, object()]}, errors.ResultNotJson, "result.a[1] is of type object"),
@@ -136,7 +139,7 @@ def _cycle() -> list[object]:
         (Any, _nested(2000), errors.ResultTooDeep, "deeper than 24"),
         (str, "x" * 1024 * 1024, errors.ResultTooLarge, "`result` alone"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: getattr(value, "__name__", "-"),
 )
 def test_a_result_that_must_not_be_sent_is_refused_naming_the_path(
     returned: object, value: object, error: type[errors.ResultError], named: str

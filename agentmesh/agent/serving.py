@@ -1,0 +1,83 @@
+"""An agent as the main of a process: settings, logs, event loop, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from agentmesh.agent.membership import RegistrationRefused
+from agentmesh.agent.running import BeforeDrain, Program, Up, live
+from agentmesh.agent.settings import Settings, read_settings
+from agentmesh.env import EnvironmentInvalid
+from agentmesh.telemetry.logs import configure_logs
+from agentmesh.transport import CannotListen, MeshServer, run_until_signal
+
+_log: Final = structlog.get_logger("agentmesh.agent")
+
+_LEFTOVERS_SECONDS: Final = 2.0
+"""How long a process that has drained waits for what skills left behind: threads, tasks that do not end."""
+
+
+def serve_until_signal(program: Program) -> None:
+    """Serve as the environment says until SIGTERM or SIGINT, then drain and return; a second signal ends it at once.
+
+    Raises:
+        SystemExit: With a text (the exit code is 1): the settings are wrong, the address cannot be listened on, or the
+            orchestrator refuses the card.
+    """
+    name = program.card.name
+    try:
+        settings = read_settings(os.environ)
+        configure_logs(level=settings.log_level)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(program, settings))
+            _end_soon()
+    except EnvironmentInvalid as error:
+        raise SystemExit(
+            "\n".join([f"agent {name}: the settings are wrong", *(f"  {p}" for p in error.problems)])
+        ) from None
+    except CannotListen as error:
+        raise SystemExit(f"agent {name}: {error}") from None
+    except RegistrationRefused as error:
+        raise SystemExit(f"agent {name}: the orchestrator refuses it: {error}") from None
+
+
+async def _serve(program: Program, settings: Settings) -> None:
+    options = settings.options
+
+    async def until_signal(server: MeshServer, before_drain: BeforeDrain) -> None:
+        await run_until_signal(server, grace_seconds=options.grace_seconds, before_drain=before_drain)
+
+    def ready(up: Up) -> None:
+        del up
+
+    await live(program, options, until_signal, ready)
+    _log.info("ended", agent=program.card.name)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Take uvloop where there is one: it does not exist on Windows."""
+    try:
+        import uvloop  # noqa: PLC0415 - may not be there
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _end_soon() -> None:
+    """Bound what follows, which waits for every task and for the threads of the loop's executor."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(_LEFTOVERS_SECONDS, end)
+    timer.daemon = True
+    timer.start()
