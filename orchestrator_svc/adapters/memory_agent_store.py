@@ -54,7 +54,7 @@ class MemoryAgentStore:
         if self._listing is None:
             ordered = tuple(self._by_agent[agent] for agent in sorted(self._by_agent))
             self._listing = Listing(self._revision, ordered)
-            self._next_expiry = min((registration.expires_at for registration in ordered), default=None)
+            self._next_expiry = self._listing.next_expiry
         return self._listing
 
     def _expire(self) -> None:

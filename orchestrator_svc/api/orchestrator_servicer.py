@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc.aio
 from structlog.contextvars import bind_contextvars
 
@@ -66,7 +68,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
             raise StepNotFound(f"run {run.id} has no step `{request.step_id}`")
         return pb.GetRunResponse(run=await run_message(run, request.step_id))
 
-    def _begin(self, question: Question, context: grpc.aio.ServicerContext[object, object]) -> Run:
+    def _begin(self, question: Question, context: grpc.aio.ServicerContext[Any, Any]) -> Run:
         run = self._answering.runs.begin(question)
         bind_contextvars(run_id=run.id)
         context.set_trailing_metadata(((RUN_ID, run.id),))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-
 import grpc.aio
+
 from agentmesh.card_messages import card_from_json, card_to_json
 from agentmesh.cards import MAX_CARD_BYTES
 from agentmesh.errors import CardInvalid, Violation, ViolationReason

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -38,6 +40,7 @@ class Membership:
         self._store = store
         self._clock = clock
         self._current = _Current(-1, Catalog.of(()))
+        self._change = asyncio.Event()
 
     async def register(self, card: JsonObject, address: str, ttl_seconds: float | None = None) -> Registration:
         """List an endpoint until its lease ends.
@@ -62,6 +65,7 @@ class Membership:
             expires_at=now + timedelta(seconds=ttl),
         )
         await self._store.put(registration)
+        self._change.set()
         _log.info(
             "agent registered",
             agent=registration.card.name,
@@ -85,6 +89,15 @@ class Membership:
     async def deregister(self, lease_id: str) -> None:
         """End a lease; fine if it had ended."""
         await self._store.remove(lease_id)
+        self._change.set()
+
+    async def changed(self) -> None:
+        """Return when the listing may have changed: somebody registered or left, or a lease has ended."""
+        expiry = self._store.listing().next_expiry
+        seconds = None if expiry is None else max(0.0, (expiry - self._clock.now()).total_seconds())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._change.wait(), seconds)
+        self._change.clear()
 
     def listing(self) -> Listing:
         """Who is listed now."""
@@ -108,6 +121,10 @@ class Membership:
         if not catalog:
             raise CatalogEmpty("no agent is registered yet", retry_after_seconds=EMPTY_RETRY_SECONDS)
         return catalog
+
+    def addresses(self) -> frozenset[str]:
+        """Addresses of every endpoint that is listed now."""
+        return frozenset(registration.address for registration in self._store.listing().registrations)
 
     def endpoint_of(self, agent: str) -> str | None:
         """Address of an endpoint of the agent; None if none is listed now."""

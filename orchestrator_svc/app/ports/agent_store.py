@@ -30,6 +30,11 @@ class Listing:
     """Grows with every change of who is listed; heartbeats do not change it."""
     registrations: tuple[Registration, ...]
 
+    @property
+    def next_expiry(self) -> datetime | None:
+        """When the first of the leases ends, unless it is renewed; None if there is none."""
+        return min((registration.expires_at for registration in self.registrations), default=None)
+
 
 class AgentStore(Protocol):
     """One endpoint an agent: a later registration of the same agent replaces the earlier one."""

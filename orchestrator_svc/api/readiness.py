@@ -1,0 +1,20 @@
+"""Health tells the truth: Orchestrator is SERVING while there is an agent to ask, Registry as long as it runs."""
+
+from __future__ import annotations
+
+from agentmesh.transport import MeshServer
+from orchestrator_svc.app.membership import Membership
+
+ORCHESTRATOR = "agentmesh.v1.Orchestrator"
+REGISTRY = "agentmesh.v1.Registry"
+
+
+async def keep_health(server: MeshServer, membership: Membership) -> None:
+    """Set the health of the server whenever the catalog becomes empty or stops being so; runs until it is cancelled."""
+    await server.set_serving(REGISTRY)
+    while True:
+        if membership.known_catalog():
+            await server.set_serving(ORCHESTRATOR)
+        else:
+            await server.set_not_serving(ORCHESTRATOR)
+        await membership.changed()
