@@ -1,0 +1,158 @@
+"""Plans between the plan language (JSON) and its message. What a plan means is judged by the orchestrator alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.protobuf import struct_pb2
+
+from agentmesh import errors
+from agentmesh.errors import Violation, ViolationReason
+from agentmesh.jsonvalues import Json, JsonObject, check_limits
+from agentmesh.transport.structs import from_struct, from_value, to_struct, to_value
+from agentmesh.v1 import plan_pb2
+
+MAX_PLAN_BYTES: Final = 2 * 1024 * 1024
+"""As JSON; servers take 4 MiB a request, and a Struct is larger than its JSON."""
+_MAX_DEPTH: Final = 28
+"""An argument may be nested 24 deep, and `steps`, the step and `arguments` are around it."""
+_KEYS: Final = ("id", "skill", "arguments", "when", "for_each", "optional", "depends_on")
+
+
+def plan_json(message: plan_pb2.Plan) -> JsonObject:
+    """Return the plan in the plan language, without what equals its default."""
+    return {"steps": [_step_json(step) for step in message.steps]}
+
+
+def plan_message(plan: Json) -> plan_pb2.Plan:
+    """Return the message of a plan in the plan language.
+
+    Raises:
+        errors.PlanInvalid: With one violation for everything that has a shape which the message cannot carry.
+    """
+    try:
+        check_limits(plan, max_bytes=MAX_PLAN_BYTES, max_depth=_MAX_DEPTH)
+    except errors.ResultError as error:
+        raise _refused([Violation("", ViolationReason.NOT_JSON, error.message)]) from None
+    if not isinstance(plan, dict):
+        raise _refused([_shape("", f"a plan is an object with `steps`, not {_name(plan)}")])
+    violations = [_unknown_key("", key, ("steps",)) for key in plan if key != "steps"]
+    steps = plan.get("steps")
+    if not isinstance(steps, list):
+        said = "is missing" if steps is None else f"is {_name(steps)}"
+        raise _refused([*violations, _shape("steps", f"`steps` must be a list of steps and {said}")])
+    message = plan_pb2.Plan()
+    for index, step in enumerate(steps):
+        if isinstance(step, dict):
+            _StepWriter(step, f"steps[{index}]", violations).write(message.steps.add())
+        else:
+            violations.append(_shape(f"steps[{index}]", f"a step is an object, not {_name(step)}"))
+    if violations:
+        raise _refused(violations)
+    return message
+
+
+def _step_json(step: plan_pb2.PlanStep) -> JsonObject:
+    source: JsonObject = {"id": step.id, "skill": step.skill, "arguments": from_struct(step.arguments)}
+    if step.when:
+        source["when"] = step.when
+    if step.HasField("for_each"):
+        source["for_each"] = from_value(step.for_each)
+    if step.optional:
+        source["optional"] = True
+    if step.depends_on:
+        source["depends_on"] = list(step.depends_on)
+    return source
+
+
+class _StepWriter:
+    """Writes one step; what has the wrong type is reported and left out."""
+
+    def __init__(self, step: JsonObject, path: str, violations: list[Violation]) -> None:
+        self._step = step
+        self._path = path
+        self._violations = violations
+
+    def write(self, message: plan_pb2.PlanStep) -> None:
+        self._violations.extend(_unknown_key(self._path, key, _KEYS) for key in self._step if key not in _KEYS)
+        message.id = self._text("id")
+        message.skill = self._text("skill")
+        message.when = self._text("when")
+        message.arguments.CopyFrom(self._arguments())
+        for_each = self._step.get("for_each")
+        if isinstance(for_each, str | list):
+            message.for_each.CopyFrom(to_value(for_each))
+        elif for_each is not None:
+            self._refuse("for_each", for_each, "an expression in a string, or a list")
+        message.optional = self._flag("optional")
+        message.depends_on.extend(self._texts("depends_on"))
+
+    def _text(self, key: str) -> str:
+        value = self._step.get(key)
+        if value is None or isinstance(value, str):
+            return value or ""
+        self._refuse(key, value, "a string")
+        return ""
+
+    def _arguments(self) -> struct_pb2.Struct:
+        value = self._step.get("arguments")
+        if value is None:
+            return struct_pb2.Struct()
+        if not isinstance(value, dict):
+            self._refuse("arguments", value, "an object")
+            return struct_pb2.Struct()
+        try:
+            return to_struct(value)
+        except errors.ResultError as error:  # too deep
+            self._violations.append(Violation(f"{self._path}.arguments", ViolationReason.NOT_JSON, error.message))
+            return struct_pb2.Struct()
+
+    def _flag(self, key: str) -> bool:
+        value = self._step.get(key, False)
+        if isinstance(value, bool):
+            return value
+        self._refuse(key, value, "true or false")
+        return False
+
+    def _texts(self, key: str) -> list[str]:
+        value = self._step.get(key)
+        if value is None:
+            return []
+        if isinstance(value, list) and all(isinstance(element, str) for element in value):
+            return [str(element) for element in value]
+        self._refuse(key, value, "a list of step ids")
+        return []
+
+    def _refuse(self, key: str, value: Json, wanted: str) -> None:
+        self._violations.append(_shape(f"{self._path}.{key}", f"`{key}` must be {wanted}, not {_name(value)}"))
+
+
+def _refused(violations: list[Violation]) -> errors.PlanInvalid:
+    count = "one thing is" if len(violations) == 1 else f"{len(violations)} things are"
+    return errors.PlanInvalid(f"{count} wrong with the shape of the plan", violations=violations)
+
+
+def _unknown_key(path: str, key: str, known: tuple[str, ...]) -> Violation:
+    shown = key if len(key) <= 64 else key[:61] + "..."
+    names = ", ".join(f"`{name}`" for name in known)
+    return _shape(f"{path}.{shown}" if path else shown, f"unknown key `{shown}`; known are {names}")
+
+
+def _shape(path: str, message: str) -> Violation:
+    return Violation(path, ViolationReason.SHAPE, message)
+
+
+def _name(value: Json) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

@@ -1,0 +1,296 @@
+"""What a caller gets back: frozen values without generated code in their types, but for `wire`.
+
+Each mirrors a message of the contract; the .proto files say what the fields mean. Times are aware and in UTC,
+durations in seconds, results plain JSON. Every enum has UNKNOWN for a value that is newer than this client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from google.protobuf.message import Message
+
+from agentmesh.cards import Effect
+from agentmesh.errors import Code, MeshError
+from agentmesh.jsonvalues import JsonObject
+
+
+class Mode(StrEnum):
+    """The shape of a plan; plan.proto (Mode)."""
+
+    NONE = "NONE"
+    SINGLE = "SINGLE"
+    PARALLEL = "PARALLEL"
+    SEQUENTIAL = "SEQUENTIAL"
+    UNKNOWN = "UNKNOWN"
+
+
+class PlanSource(StrEnum):
+    """Who made a plan; plan.proto (PlanSource)."""
+
+    LLM = "LLM"
+    CACHE = "CACHE"
+    OFFLINE = "OFFLINE"
+    CALLER = "CALLER"
+    UNKNOWN = "UNKNOWN"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended, for the person who asked; run.proto (RunOutcome)."""
+
+    COMPLETE = "COMPLETE"
+    PARTIAL = "PARTIAL"
+    NO_AGENT = "NO_AGENT"
+    UNKNOWN = "UNKNOWN"
+
+
+class RunState(StrEnum):
+    """Where a run is in its life; run.proto (RunState)."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+
+class AnswerSource(StrEnum):
+    """Who wrote an answer; run.proto (AnswerSource)."""
+
+    LLM = "LLM"
+    RENDERED = "RENDERED"
+    NONE = "NONE"
+    UNKNOWN = "UNKNOWN"
+
+
+class StepOutcome(StrEnum):
+    """How a step, or an item of it, ended; run.proto (StepOutcome)."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+
+class StepReason(StrEnum):
+    """Why a step ended as it did; run.proto (StepReason)."""
+
+    CONDITION_FALSE = "CONDITION_FALSE"
+    UPSTREAM_SKIPPED = "UPSTREAM_SKIPPED"
+    UPSTREAM_FAILED = "UPSTREAM_FAILED"
+    EXPRESSION_FAILED = "EXPRESSION_FAILED"
+    ARGUMENTS_INVALID = "ARGUMENTS_INVALID"
+    FAN_OUT_EXCEEDED = "FAN_OUT_EXCEEDED"
+    ITEMS_FAILED = "ITEMS_FAILED"
+    AGENT_ERROR = "AGENT_ERROR"
+    AGENT_UNAVAILABLE = "AGENT_UNAVAILABLE"
+    RESULT_INVALID = "RESULT_INVALID"
+    RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
+    RESULT_TOO_DEEP = "RESULT_TOO_DEEP"
+    RESULT_NOT_JSON = "RESULT_NOT_JSON"
+    RESULT_MISSING = "RESULT_MISSING"
+    SKILL_CHANGED = "SKILL_CHANGED"
+    NO_ENDPOINT = "NO_ENDPOINT"
+    BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    RUN_CANCELLED = "RUN_CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReport:
+    """How one item of a for_each step ended."""
+
+    index: int
+    outcome: StepOutcome
+    reason: StepReason | None
+    """None for SUCCEEDED."""
+    message: str
+    code: Code
+    """The agent's status, else OK."""
+    agent_reason: str
+    attempts: int
+    endpoint: str
+    result: JsonObject | None
+    effect_unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """How one step of the plan ended."""
+
+    step_id: str
+    skill: str
+    outcome: StepOutcome
+    reason: StepReason | None
+    """None for SUCCEEDED."""
+    message: str
+    code: Code
+    """The agent's status, else OK."""
+    agent_reason: str
+    because_of: tuple[str, ...]
+    attempts: int
+    endpoint: str
+    started_at: datetime | None
+    """None if it never became ready."""
+    ended_at: datetime | None
+    result: JsonObject | None
+    """None where there is none, or the response carries none; for for_each read `items`."""
+    items: tuple[ItemReport, ...]
+    effect_unknown: bool
+    result_omitted: bool
+    """Too large for this response: get the run with this step's id."""
+    result_bytes: int
+
+    @property
+    def seconds(self) -> float | None:
+        """From its inputs being there to its end; None if it never became ready."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpending:
+    """What agents say they spent on language models of their own."""
+
+    llm_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run cost the orchestrator."""
+
+    llm_calls: int
+    """Completions asked for: at most 2."""
+    llm_requests: int
+    """HTTP requests for them, retries included."""
+    models: tuple[str, ...]
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    """None if a model that was used has no price."""
+    agent_calls: int
+    agents: AgentSpending
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of a run went, in seconds."""
+
+    total: float
+    route: float
+    execute: float
+    synthesize: float
+    critical_path: float
+    overhead: float
+    """What the mesh itself cost: total less route, critical path and synthesize."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer and how it came about."""
+
+    run_id: str
+    trace_id: str
+    mode: Mode
+    outcome: RunOutcome
+    text: str
+    """Empty for RAW."""
+    answer_source: AnswerSource
+    plan: JsonObject
+    """In the plan language: `{"steps": [...]}`; what `execute_plan` takes."""
+    plan_source: PlanSource
+    planner: str
+    steps: tuple[StepReport, ...]
+    usage: Usage
+    timings: Timings
+    replayed: bool
+    wire: Message = field(repr=False, compare=False)
+    """The message as it came (AskResponse)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedPlan:
+    """What would run for a question."""
+
+    plan: JsonObject
+    mode: Mode
+    plan_source: PlanSource
+    planner: str
+    usage: Usage
+    catalog_fingerprint: str
+    wire: Message = field(repr=False, compare=False)
+    """The message as it came (PlanResponse)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the server remembers it."""
+
+    run_id: str
+    state: RunState
+    query: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    """None while RUNNING."""
+    answer: Answer | None
+    """While the run is not FINISHED, what is known so far; its outcome is then UNKNOWN."""
+    error: MeshError | None
+    """What its caller got; set when FAILED."""
+    wire: Message = field(repr=False, compare=False)
+    """The message as it came (Run)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkillInfo:
+    """One function of an agent."""
+
+    id: str
+    description: str
+    effect: Effect | None
+    """None for an effect that is newer than this client."""
+    input_schema: JsonObject
+    output_schema: JsonObject
+    tags: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointInfo:
+    """One running process of an agent."""
+
+    address: str
+    registered_at: datetime | None
+    last_heartbeat_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    """An agent, its skills and where it runs."""
+
+    name: str
+    version: str
+    description: str
+    skills: tuple[SkillInfo, ...]
+    endpoints: tuple[EndpointInfo, ...]
+    card_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Who is in the mesh."""
+
+    agents: tuple[AgentInfo, ...]
+    """Ordered by name."""
+    catalog_fingerprint: str
+    wire: Message = field(repr=False, compare=False)
+    """The message as it came (ListAgentsResponse)."""
