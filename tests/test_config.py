@@ -137,6 +137,7 @@ def test_a_variable_that_might_be_somebody_elses_is_a_warning() -> None:
 def test_variables_of_agents_and_clients_are_left_alone() -> None:
     environment = {
         "AGENTMESH_AGENT_LISTEN": "127.0.0.1:0",
+        "AGENTMESH_LISTING_AGENT_KEY": "1",
         "AGENTMESH_ORCHESTRATOR_ADDRESS": "127.0.0.1:1",
         "PATH": "/",
     }

@@ -7,6 +7,7 @@ the prefix, so a name that is not ours is refused only where it begins like one 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -26,8 +27,8 @@ FALLBACK_KEY: Final = "OPENAI_API_KEY"
 _FIELDS: Final = {variable_of(name): name for name in Config.model_fields}
 _OUR_FIRST_WORDS: Final = frozenset(name.partition("_")[0] for name in Config.model_fields)
 _SECRETS: Final = frozenset({"llm_api_key"})
-_OTHERS: Final = ("AGENTMESH_AGENT_", "AGENTMESH_ORCHESTRATOR_")
-"""Prefixes of variables that agents and clients read."""
+_OTHERS: Final = re.compile(r"AGENTMESH_(ORCHESTRATOR_|([A-Z0-9]+_)*AGENT_)")
+"""Variables of clients, of every agent, and of one agent (`AGENTMESH_WEATHER_AGENT_KEY`)."""
 _SHOWN_CHARACTERS: Final = 60
 
 
@@ -147,7 +148,7 @@ def _unknown_variables(given: Iterable[str]) -> tuple[list[Problem], list[str]]:
     problems, warnings = [], []
     known = (*_FIELDS, FILE_VARIABLE)
     for name in sorted(given):
-        if not name.startswith(PREFIX) or name in known or name.startswith(_OTHERS):
+        if not name.startswith(PREFIX) or name in known or _OTHERS.match(name):
             continue
         words = name.removeprefix(PREFIX).lower()
         if words.partition("_")[0] in _OUR_FIRST_WORDS:
