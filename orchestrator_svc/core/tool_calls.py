@@ -54,12 +54,12 @@ def plan_from(calls: Sequence[ToolCall], catalog: Catalog) -> JsonObject:
             with `steps[i]` where the steps of a chain are meant.
     """
     read, violations = _read(calls, catalog)
-    plans = [call for call in read if call.name == PLAN_TOOL and call.arguments.get("steps")]
-    bare = [call for call in read if call.name == PLAN_TOOL and not call.arguments.get("steps")]
+    plans = [call for call in read if call.name == PLAN_TOOL and not _is_bare(call)]
+    bare = [call for call in read if call.name == PLAN_TOOL and _is_bare(call)]
     plain = [call for call in read if call.name != PLAN_TOOL]
     if plans:
         violations += _siblings(plans, plain)
-    elif bare and not plain and not violations and all(call.arguments.get("steps") is None for call in bare):
+    elif bare and len(bare) == len(calls) and all(call.arguments.get("steps") is None for call in bare):
         violations.append(_alone(bare[0]))
     if violations:
         raise PlanRejected(violations)
@@ -76,7 +76,7 @@ def _read(calls: Sequence[ToolCall], catalog: Catalog) -> tuple[list[_Call], lis
             violations.append(_unknown(index, call.name, catalog))
         try:
             read.append(_Call(index, call.name, _arguments(call)))
-        except ValueError as problem:
+        except _Unreadable as problem:
             violations.append(
                 Violation(
                     f"tool_calls[{index}].arguments",
@@ -87,6 +87,11 @@ def _read(calls: Sequence[ToolCall], catalog: Catalog) -> tuple[list[_Call], lis
     return read, violations
 
 
+def _is_bare(call: _Call) -> bool:
+    """Whether a call of `plan_execution` brings no step. An empty list beside other calls is read as none given."""
+    return call.arguments.get("steps") in (None, [])
+
+
 def _arguments(call: ToolCall) -> JsonObject:
     if not call.arguments.strip():
         return {}
@@ -94,18 +99,24 @@ def _arguments(call: ToolCall) -> JsonObject:
         value = cast("Json", json.loads(call.arguments, parse_constant=_refuse_constant))
         check_limits(value)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise _Unreadable("nested too deep") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at character {error.pos + 1} of {len(call.arguments)}") from None
+        raise _Unreadable(f"{error.msg} at character {error.pos + 1} of {len(call.arguments)}") from None
+    except ValueError:
+        raise _Unreadable("it has an integer of thousands of digits") from None
     except ResultError as error:
-        raise ValueError(error.message) from None
+        raise _Unreadable(error.message) from None
     if not isinstance(value, dict):
-        raise ValueError("another kind of value")
+        raise _Unreadable("it is another kind of value")
     return value
 
 
+class _Unreadable(Exception):
+    """The arguments of a call are no JSON object; the message says why."""
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise _Unreadable(f"{name} is no JSON number")
 
 
 def _unknown(index: int, name: str, catalog: Catalog) -> Violation:

@@ -1,0 +1,46 @@
+"""ROUTE by a language model: one completion with one tool a skill; its tool calls are the plan."""
+
+from __future__ import annotations
+
+from agentmesh.deadline import Deadline
+from agentmesh.jsonvalues import Json, JsonObject
+from orchestrator_svc.adapters.openai_client import OpenAiClient
+from orchestrator_svc.adapters.openai_messages import conversation
+from orchestrator_svc.adapters.prompts import ROUTE
+from orchestrator_svc.app.ledger import Ledger
+from orchestrator_svc.app.ports.planner import PlanSource, Question, Routing
+from orchestrator_svc.core.catalog import Catalog
+from orchestrator_svc.core.tool_calls import plan_from
+from orchestrator_svc.core.tools import tools
+
+
+class OpenAiPlanner:
+    """Implements `Planner`. Tools and system prompt are the same bytes for the same catalog."""
+
+    def __init__(self, client: OpenAiClient) -> None:
+        self._client = client
+
+    async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
+        reply = await self._client.complete(_body(question, catalog), ledger, deadline)
+        # What the model says beside its calls, or instead of one, is no plan: without a call no skill fits.
+        return Routing(plan_from(reply.tool_calls, catalog), PlanSource.LLM, reply.model)
+
+
+def _body(question: Question, catalog: Catalog) -> JsonObject:
+    return {
+        "messages": conversation(ROUTE, question.history, question.query),
+        "tools": _functions(catalog),
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "temperature": 0,
+    }
+
+
+def _functions(catalog: Catalog) -> list[Json]:
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in tools(catalog)
+    ]
