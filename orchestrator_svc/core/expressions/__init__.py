@@ -7,7 +7,12 @@ bounded; `explain` words the errors; `names` are what no step may be called.
 
 from orchestrator_svc.core.expressions.environment import Environment, Expression
 from orchestrator_svc.core.expressions.names import RESERVED
-from orchestrator_svc.core.expressions.problems import EvaluationFailed, ExpressionInvalid, UnknownName
+from orchestrator_svc.core.expressions.problems import (
+    EvaluationFailed,
+    ExpressionInvalid,
+    ExpressionTooLong,
+    UnknownName,
+)
 from orchestrator_svc.core.expressions.references import Reference
 from orchestrator_svc.core.expressions.template import (
     Embedded,
@@ -26,6 +31,7 @@ __all__ = [
     "EvaluationFailed",
     "Expression",
     "ExpressionInvalid",
+    "ExpressionTooLong",
     "Reference",
     "Template",
     "TemplateProblem",

@@ -17,7 +17,7 @@ from cel_expr_python import cel
 from agentmesh.jsonvalues import Json
 from orchestrator_svc.core.expressions import binding, explain, growth, references, syntax
 from orchestrator_svc.core.expressions.names import RESERVED, TEXT, VARIABLES
-from orchestrator_svc.core.expressions.problems import EvaluationFailed, ExpressionInvalid
+from orchestrator_svc.core.expressions.problems import EvaluationFailed, ExpressionInvalid, ExpressionTooLong
 from orchestrator_svc.core.expressions.references import Reference
 from orchestrator_svc.core.expressions.text import format_text, plain
 
@@ -35,9 +35,11 @@ class Environment:
     Args:
         steps: Ids of steps; reserved names among them are not declared.
         item: Whether `item` and `index` exist: in the arguments of a step with for_each.
+        max_characters: The longest expression; None: no limit but the engine's, 100,000.
     """
 
-    def __init__(self, steps: Iterable[str], *, item: bool = False) -> None:
+    def __init__(self, steps: Iterable[str], *, item: bool = False, max_characters: int | None = None) -> None:
+        self._max_characters = max_characters
         self._steps = frozenset(steps) - RESERVED
         self._declared = self._steps | VARIABLES if item else self._steps | {"now"}
 
@@ -45,9 +47,12 @@ class Environment:
         """Compile and check one expression, without a surrounding `${ }`.
 
         Raises:
-            UnknownName: When it mentions a name that is not declared here.
+            UnknownName: When it mentions names that are not declared here.
+            ExpressionTooLong: When it is longer than `max_characters`.
             ExpressionInvalid: When it does not compile for another reason.
         """
+        if self._max_characters is not None and len(source) > self._max_characters:
+            raise ExpressionTooLong(f"an expression of {len(source)} characters, at most {self._max_characters}")
         names = self._steps
         if len(names) > _TOGETHER:
             names = names & frozenset(_WORD.findall(source))
@@ -60,9 +65,8 @@ class Environment:
         if kind == "TYPE":
             raise ExpressionInvalid("the result is a type, not a value; compare it, such as type(x) == string")
         root = syntax.read(program.serialize())
-        for reference in references.free(root, self._steps):
-            if reference.step in VARIABLES - self._declared:
-                raise explain.unknown(reference.step, self._declared)
+        if unknown := self._unknown(root):
+            raise explain.unknown(unknown, self._declared)
         return Expression(source, program, root, self._steps, _KINDS.get(kind, "dyn"))
 
     def _problem(self, engine: cel.Env, source: str, text: str) -> ExpressionInvalid:
@@ -70,10 +74,15 @@ class Environment:
             # The engine says the same of a function. Only the tree tells them apart, and it can be read: what has a
             # syntax error is not checked for names.
             parsed = syntax.read(engine.compile(source, disable_check=True).serialize())
-            for reference in references.free(parsed, self._steps):
-                if reference.step in undeclared and reference.step not in self._declared:
-                    return explain.unknown(reference.step, self._declared)
+            if unknown := self._unknown(parsed, undeclared):
+                return explain.unknown(unknown, self._declared)
         return explain.invalid(source, text)
+
+    def _unknown(self, root: syntax.Node, undeclared: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """The names that are not declared here: those that the engine does not know, and item and index."""
+        candidates = (undeclared | VARIABLES) - self._declared
+        found = (reference.step for reference in references.free(root, self._steps))
+        return tuple(dict.fromkeys(name for name in found if name in candidates))
 
 
 class Expression:
@@ -81,10 +90,12 @@ class Expression:
 
     Attributes:
         source: Its text.
-        references: Every occurrence of a step, in reading order.
+        mentions: Every occurrence of a step, of item, index and now, in reading order.
+        references: Those of steps.
         steps: Ids of the steps it mentions.
         tolerates: The steps s of which it tests `has(s.field)`.
         uses_item: Whether it mentions `item` or `index`.
+        path: The one reference that it is, such as `a.b[0].c`; None when it is more than that.
         kind: What it results in, as far as that is known before: bool, number, string, list, map, null, timestamp,
             duration, bytes, or dyn.
     """
@@ -95,6 +106,7 @@ class Expression:
         growth.check_nesting(root)
         names = references.free(root, steps)
         self.source: Final = source
+        self.mentions: Final = names
         self.references: Final = tuple(r for r in names if r.step in steps)
         self.steps: Final = frozenset(r.step for r in self.references)
         self.tolerates: Final = frozenset(r.step for r in self.references if r.guarded and len(r.path) == 1)
@@ -106,7 +118,7 @@ class Expression:
         wanted = steps | {"item", "index"}
         self._needs = binding.needs(r for r in names if r.step in wanted)
         self._is_small = growth.is_small(root)
-        self._path = _only_a_path(root, wanted)
+        self.path: Final = _only_a_path(root, wanted)
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -129,9 +141,9 @@ class Expression:
             raise explain.failed(self.source, f"its values are too large or too deep ({error})") from error
 
     def _evaluate(self, bindings: Mapping[str, Json], now: datetime) -> Json:
-        if self._path:
+        if self.path:
             # Without the engine, which would copy the whole value there and back.
-            found = binding.located(bindings.get(self._path.step), self._path.path)
+            found = binding.located(bindings.get(self.path.step), self.path.path)
             if found:
                 return self._plain(found[0])
         if missing := [name for name in self._needs if name not in bindings]:

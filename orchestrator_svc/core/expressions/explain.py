@@ -23,14 +23,15 @@ _KEYWORD_FIELD: Final = re.compile(r"no viable alternative at input '\.(\w+)'")
 _SHOWN: Final = 100  # characters of a source or a token in a message
 
 
-def unknown(name: str, declared: Iterable[str]) -> UnknownName:
-    """Return the error for a name that is not declared, with the nearest one that is."""
+def unknown(names: tuple[str, ...], declared: Iterable[str]) -> UnknownName:
+    """Return the error for names that are not declared, with the nearest one to the first that is."""
+    name = names[0]
     if name in VARIABLES:  # now is always declared
-        return UnknownName(name, f"`{name}` exists only in the arguments of a step with for_each")
+        return UnknownName(names, f"`{name}` exists only in the arguments of a step with for_each")
     habit = {"True": "true", "False": "false", "None": "null", "undefined": "null"}.get(name)
     nearest = [habit] if habit else get_close_matches(name, sorted(declared), n=1)
     hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
-    return UnknownName(name, f"there is no step or variable `{name}`{hint}")
+    return UnknownName(names, f"there is no step or variable `{name}`{hint}")
 
 
 def undeclared(text: str) -> frozenset[str]:

@@ -11,12 +11,24 @@ class ExpressionInvalid(Exception):
         self.message = message
 
 
-class UnknownName(ExpressionInvalid):
-    """The expression mentions a name that is not declared where it stands."""
+class ExpressionTooLong(ExpressionInvalid):
+    """The expression has more characters than are allowed."""
 
-    def __init__(self, name: str, message: str) -> None:
+
+class UnknownName(ExpressionInvalid):
+    """The expression mentions names that are not declared where it stands.
+
+    Attributes:
+        names: All of them, each once, in reading order; the message is about the first.
+    """
+
+    def __init__(self, names: tuple[str, ...], message: str) -> None:
         super().__init__(message)
-        self.name = name
+        self.names = names
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
 
 
 class EvaluationFailed(Exception):
