@@ -140,7 +140,10 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         except Exception as raised:  # noqa: BLE001 - the edge: whatever a handler raises becomes a status here
             error = _as_mesh_error(raised, method)
             code = code_of(error)
-            await _abort(context, error)
+            try:
+                await _abort(context, error)
+            except grpc.aio.UsageError:  # the handler aborted, and raised something else afterwards
+                code = _code_that_is_set(context)
         finally:
             _log_call(method, code, error, started, context)
         return answer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, Unpack
 
@@ -15,8 +15,9 @@ from agentmesh.v1 import agent_service_pb2_grpc as pb_grpc
 
 SERVICE = "agentmesh.v1.Agent"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Messages: TypeAlias = AsyncGenerator[pb.ExecuteStreamResponse, None]
 Execute = Callable[[pb.ExecuteRequest, Context], Awaitable[pb.ExecuteResponse]]
-Stream = Callable[[pb.ExecuteStreamRequest, Context], AsyncIterator[pb.ExecuteStreamResponse]]
+Stream = Callable[[pb.ExecuteStreamRequest, Context], Messages]
 
 
 async def answer_ok(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
@@ -24,7 +25,7 @@ async def answer_ok(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteR
     return pb.ExecuteResponse()
 
 
-async def one_result(request: pb.ExecuteStreamRequest, context: Context) -> AsyncIterator[pb.ExecuteStreamResponse]:
+async def one_result(request: pb.ExecuteStreamRequest, context: Context) -> Messages:
     del request, context
     yield pb.ExecuteStreamResponse(result=pb.ExecuteResponse())
 
@@ -36,14 +37,15 @@ class ScriptedAgent(pb_grpc.AgentServicer):
         self._execute = execute
         self._stream = stream
 
-    async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:  # noqa: N802
+    async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
         return await self._execute(request, context)
 
-    async def ExecuteStream(  # noqa: N802 - the name of the rpc
+    async def ExecuteStream(
         self, request: pb.ExecuteStreamRequest, context: Context
     ) -> AsyncIterator[pb.ExecuteStreamResponse]:
-        async for message in self._stream(request, context):
-            yield message
+        async with aclosing(self._stream(request, context)) as messages:
+            async for message in messages:
+                yield message
 
 
 def agent_service(execute: Execute = answer_ok, stream: Stream = one_result) -> Service:

@@ -201,7 +201,7 @@ class ForeignAgent(pb_grpc.AgentServicer):
     def __init__(self, code: grpc.StatusCode, text: str, details: bytes | None) -> None:
         self._status = (code, text, ((STATUS_KEY, details),) if details is not None else ())
 
-    async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:  # noqa: N802
+    async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
         del request
         await context.abort(*self._status)
         raise AssertionError
