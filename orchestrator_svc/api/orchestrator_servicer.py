@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn, TypeAlias
 
 import grpc.aio
 from structlog.contextvars import bind_contextvars
 
 from agentmesh.deadline import Deadline, current_deadline
-from agentmesh.errors import StepNotFound
+from agentmesh.errors import FieldNotSupported, StepNotFound
 from agentmesh.metadata import RUN_ID
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import orchestrator_service_pb2_grpc, plan_pb2
@@ -19,24 +19,22 @@ from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.route import Scope
 from orchestrator_svc.app.run import Run
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
 
 class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
-    """Translates and delegates. The rpcs that are not here are refused by the generated base class."""
+    """Translates and delegates; rpcs of the contract that are not built yet say so."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
 
-    async def Ask(
-        self, request: pb.AskRequest, context: grpc.aio.ServicerContext[pb.AskRequest, pb.AskResponse]
-    ) -> pb.AskResponse:
+    async def Ask(self, request: pb.AskRequest, context: Context) -> pb.AskResponse:
         raw = is_raw(request.answer_format)
         run = self._begin(question_of(request), context)
         await self._answering.ask(run, scope_of(request), _deadline(), raw=raw)
         return await ask_response(run, results=raw or request.include_results)
 
-    async def Plan(
-        self, request: pb.PlanRequest, context: grpc.aio.ServicerContext[pb.PlanRequest, pb.PlanResponse]
-    ) -> pb.PlanResponse:
+    async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
         run = self._begin(question_of(request), context)
         catalog = await self._answering.plan(run, scope_of(request), _deadline())
         response = pb.PlanResponse(
@@ -52,7 +50,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
     async def ExecutePlan(
         self,
         request: pb.ExecutePlanRequest,
-        context: grpc.aio.ServicerContext[pb.ExecutePlanRequest, pb.ExecutePlanResponse],
+        context: Context,
     ) -> pb.ExecutePlanResponse:
         raw = is_raw(request.answer_format)
         run = self._begin(Question(request.query), context)
@@ -60,15 +58,25 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
         await self._answering.execute_plan(run, plan_source_of(request.plan), scope, _deadline(), raw=raw)
         return pb.ExecutePlanResponse(result=await ask_response(run, results=raw or request.include_results))
 
-    async def GetRun(
-        self, request: pb.GetRunRequest, context: grpc.aio.ServicerContext[pb.GetRunRequest, pb.GetRunResponse]
-    ) -> pb.GetRunResponse:
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         run = await self._answering.runs.get(request.run_id)
         if request.step_id and (run.plan is None or request.step_id not in run.plan.by_id):
             raise StepNotFound(f"run {run.id} has no step `{request.step_id}`")
         return pb.GetRunResponse(run=await run_message(run, request.step_id))
 
-    def _begin(self, question: Question, context: grpc.aio.ServicerContext[Any, Any]) -> Run:
+    def AskStream(self, request: pb.AskStreamRequest, context: Context) -> NoReturn:
+        raise FieldNotSupported("AskStream is not built yet; call Ask")
+
+    def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> NoReturn:
+        raise FieldNotSupported("WatchRun is not built yet; call GetRun")
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        raise FieldNotSupported("ListRuns is not built yet; call GetRun")
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
+        raise FieldNotSupported("CancelRun is not built yet; cancel the call to Ask")
+
+    def _begin(self, question: Question, context: Context) -> Run:
         run = self._answering.runs.begin(question)
         bind_contextvars(run_id=run.id)
         context.set_trailing_metadata(((RUN_ID, run.id),))

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn, TypeAlias
+
 import grpc.aio
 
 from agentmesh.card_messages import card_from_json, card_to_json
 from agentmesh.cards import MAX_CARD_BYTES
-from agentmesh.errors import CardInvalid, Violation, ViolationReason
+from agentmesh.errors import CardInvalid, FieldNotSupported, Violation, ViolationReason
 from agentmesh.v1 import registry_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2_grpc
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.membership import HEARTBEATS_PER_TTL, Membership
 from orchestrator_svc.app.ports.agent_store import Registration
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
-    """Translates and delegates. The rpcs that are not here are refused by the generated base class."""
+    """Translates and delegates; rpcs of the contract that are not built yet say so."""
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
 
-    async def Register(
-        self, request: pb.RegisterRequest, context: grpc.aio.ServicerContext[pb.RegisterRequest, pb.RegisterResponse]
-    ) -> pb.RegisterResponse:
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         size = request.card.ByteSize()
         if size > MAX_CARD_BYTES:
             message = f"the card has {size} bytes, at most {MAX_CARD_BYTES} are allowed"
@@ -35,16 +37,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
             heartbeat_interval=duration(registration.ttl_seconds / HEARTBEATS_PER_TTL),
         )
 
-    async def Heartbeat(
-        self, request: pb.HeartbeatRequest, context: grpc.aio.ServicerContext[pb.HeartbeatRequest, pb.HeartbeatResponse]
-    ) -> pb.HeartbeatResponse:
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
         registration = await self._membership.heartbeat(request.lease_id)
         return pb.HeartbeatResponse(expires_at=timestamp(registration.expires_at))
 
     async def Deregister(
         self,
         request: pb.DeregisterRequest,
-        context: grpc.aio.ServicerContext[pb.DeregisterRequest, pb.DeregisterResponse],
+        context: Context,
     ) -> pb.DeregisterResponse:
         await self._membership.deregister(request.lease_id)
         return pb.DeregisterResponse()
@@ -52,13 +52,16 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
     async def ListAgents(
         self,
         request: pb.ListAgentsRequest,
-        context: grpc.aio.ServicerContext[pb.ListAgentsRequest, pb.ListAgentsResponse],
+        context: Context,
     ) -> pb.ListAgentsResponse:
         listing = self._membership.listing()
         return pb.ListAgentsResponse(
             agents=[_agent(registration) for registration in listing.registrations],
             catalog_fingerprint=self._membership.known_catalog().fingerprint,
         )
+
+    def WatchAgents(self, request: pb.WatchAgentsRequest, context: Context) -> NoReturn:
+        raise FieldNotSupported("WatchAgents is not built yet; call ListAgents")
 
 
 def _agent(registration: Registration) -> pb.RegisteredAgent:

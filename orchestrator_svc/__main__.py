@@ -1,0 +1,55 @@
+"""`python -m orchestrator_svc`: serves until SIGTERM or SIGINT, then drains. A second signal stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import structlog
+
+from agentmesh.event_loop import loop_factory
+from agentmesh.telemetry.logs import configure_logs
+from agentmesh.transport import CannotListen, run_until_signal
+from orchestrator_svc.bootstrap import build
+from orchestrator_svc.config import ConfigInvalid, LoadedConfig, read_config
+
+_log = structlog.get_logger("orchestrator_svc")
+
+
+async def _serve(loaded: LoadedConfig) -> None:
+    config = loaded.config
+    orchestrator = build(config)
+    await orchestrator.start()
+    _log.info(
+        "orchestrator is listening",
+        address=orchestrator.server.address,
+        planner=", ".join(config.llm_models) if config.llm_configured else "offline",
+    )
+    for warning in loaded.warnings:
+        _log.warning(warning)
+    await run_until_signal(
+        orchestrator.server, grace_seconds=config.drain_seconds, before_drain=orchestrator.stop_health
+    )
+    await orchestrator.close()
+
+
+def main() -> int:
+    """Run the orchestrator; 0 after a drain, 2 for a configuration that cannot be used, 1 if it cannot listen."""
+    try:
+        loaded = read_config(os.environ)
+    except ConfigInvalid as invalid:
+        sys.stderr.write(f"the configuration cannot be used:\n{invalid}\n")
+        return 2
+    configure_logs(level=loaded.config.log_level)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_serve(loaded))
+    except CannotListen as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""The composition root: the one place that names concrete classes and reads the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agentmesh.transport import MeshServer, Service, build_server
+from agentmesh.v1 import orchestrator_service_pb2_grpc, registry_service_pb2_grpc
+from orchestrator_svc.adapters.bm25_skill_ranker import Bm25SkillRanker
+from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
+from orchestrator_svc.adapters.llm_settings import LlmSettings
+from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
+from orchestrator_svc.adapters.offline_planner import OfflinePlanner
+from orchestrator_svc.adapters.offline_synthesizer import OfflineSynthesizer
+from orchestrator_svc.adapters.pricing import Price
+from orchestrator_svc.adapters.system_clock import SystemClock
+from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
+from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health
+from orchestrator_svc.api.registry_servicer import RegistryServicer
+from orchestrator_svc.api.requests import NOT_SUPPORTED
+from orchestrator_svc.app.answer import Answering
+from orchestrator_svc.app.execute import ExecuteLimits, Executor
+from orchestrator_svc.app.membership import Membership
+from orchestrator_svc.app.ports.clock import Clock
+from orchestrator_svc.app.ports.planner import Planner
+from orchestrator_svc.app.ports.synthesizer import Synthesizer
+from orchestrator_svc.app.route import RouteLimits, Router
+from orchestrator_svc.app.runs import Runs
+from orchestrator_svc.app.synthesize import WriteLimits, Writer
+from orchestrator_svc.config import Config
+from orchestrator_svc.core.validate import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Minds:
+    """Who plans and who writes."""
+
+    planner: Planner
+    model: Synthesizer | None
+    """None: the renderer writes every answer."""
+    close: Callable[[], Awaitable[None]]
+
+
+class Orchestrator:
+    """A server that is bound and not started, and what it holds."""
+
+    def __init__(self, server: MeshServer, membership: Membership, caller: GrpcAgentCaller, minds: Minds) -> None:
+        self.server = server
+        self._membership = membership
+        self._caller = caller
+        self._minds = minds
+        self._health: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Accept calls, and keep health up to date from here on."""
+        await self.server.start()
+        self._health = asyncio.create_task(keep_health(self.server, self._membership), name="health")
+
+    async def stop_health(self) -> None:
+        """Leave health to the drain."""
+        if self._health is not None:
+            self._health.cancel()
+            await asyncio.wait([self._health])
+
+    async def close(self) -> None:
+        """Let go of channels and clients; the server has stopped before."""
+        await self.stop_health()
+        await self._caller.close()
+        await self._minds.close()
+
+    async def stop(self) -> None:
+        """Stop at once: calls in flight are cancelled."""
+        await self.server.stop()
+        await self.close()
+
+
+def build(config: Config, *, clock: Clock | None = None, minds: Minds | None = None) -> Orchestrator:
+    """Put an orchestrator together; call it inside the running event loop.
+
+    Args:
+        config: Every setting.
+        clock: Time; the machine's by default.
+        minds: Planner and synthesizer; by default the configured model, or offline.
+
+    Raises:
+        CannotListen: The address is taken, or may not be served without TLS.
+    """
+    clock = clock or SystemClock()
+    minds = minds or _minds(config)
+    membership = Membership(MemoryAgentStore(clock), clock)
+    caller = GrpcAgentCaller(membership.endpoint_of, membership.addresses)
+    plan_limits = Limits(max_steps=config.max_steps)
+    answering = Answering(
+        runs=Runs(MemoryRunStore(config.runs_kept), clock),
+        membership=membership,
+        router=Router(
+            minds.planner,
+            Bm25SkillRanker(),
+            RouteLimits(share_of_deadline=config.route_share, max_tools=config.router_max_tools, plan=plan_limits),
+        ),
+        executor=Executor(
+            caller,
+            ExecuteLimits(
+                skill_timeout_seconds=config.skill_timeout_seconds,
+                max_concurrent_calls=config.max_concurrent_calls,
+                max_fan_out=config.max_fan_out,
+            ),
+        ),
+        writer=Writer(
+            minds.model,
+            OfflineSynthesizer(),
+            WriteLimits(reserve_seconds=config.synthesis_reserve_seconds, reserve_share=config.synthesis_reserve_share),
+        ),
+        limits=plan_limits,
+    )
+    server = build_server(
+        config.listen,
+        [
+            Service(
+                ORCHESTRATOR,
+                orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server,
+                OrchestratorServicer(answering),
+            ),
+            Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, RegistryServicer(membership)),
+        ],
+        allow_plaintext=config.allow_plaintext,
+        max_call_seconds=config.max_ask_seconds,
+        not_supported=NOT_SUPPORTED,
+    )
+    return Orchestrator(server, membership, caller, minds)
+
+
+def _minds(config: Config) -> Minds:
+    if not config.llm_configured:
+        return Minds(OfflinePlanner(), None, _nothing_to_close)
+    # The client takes 0.4 s to import, which an offline mesh need not wait for.
+    from orchestrator_svc.adapters.openai_client import OpenAiClient  # noqa: PLC0415
+    from orchestrator_svc.adapters.openai_planner import OpenAiPlanner  # noqa: PLC0415
+    from orchestrator_svc.adapters.openai_synthesizer import OpenAiSynthesizer  # noqa: PLC0415
+
+    settings = LlmSettings(
+        models=config.llm_models,
+        base_url=config.llm_base_url,
+        api_key=config.llm_api_key.get_secret_value() if config.llm_api_key else None,
+        azure_endpoint=config.llm_azure_endpoint,
+        azure_deployment=config.llm_azure_deployment,
+        azure_api_version=config.llm_azure_api_version,
+        max_attempts=config.llm_max_attempts,
+        prices={
+            model: Price(input_per_million=price.input_per_million, output_per_million=price.output_per_million)
+            for model, price in config.llm_prices.items()
+        },
+        result_cap_bytes=config.llm_result_cap_bytes,
+    )
+    client = OpenAiClient(settings)
+    return Minds(OpenAiPlanner(client), OpenAiSynthesizer(client, settings), client.close)
+
+
+async def _nothing_to_close() -> None:
+    return

@@ -1,0 +1,112 @@
+"""What hostile and careless callers send: a canonical status, the field, no traceback, and nothing is left behind."""
+
+from __future__ import annotations
+
+import re
+
+import grpc
+import grpc.aio
+import pytest
+
+from agentmesh.transport import to_struct
+from agentmesh.v1 import orchestrator_service_pb2 as pb
+from agentmesh.v1 import plan_pb2
+from tests.e2e.errors import Refusal, refusal_of
+from tests.e2e.mesh import Mesh
+from tests.e2e.probe import Probe
+
+ASK = "/agentmesh.v1.Orchestrator/Ask"
+INTERNALS = re.compile(r'Traceback|File "|\.py|site-packages|orchestrator_svc|Error\(')
+
+
+async def refused(mesh: Mesh, request: bytes, method: str = ASK) -> Refusal:
+    """Send these very bytes."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.channel.unary_unary(method, bytes, bytes)(request)
+    refusal = refusal_of(caught.value)
+    assert not INTERNALS.search(refusal.message + str(refusal.descriptions))
+    return refusal
+
+
+def ask(**fields: object) -> bytes:
+    return pb.AskRequest(**fields).SerializeToString()  # type: ignore[arg-type]  # each test names real fields
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "field"),
+    [
+        (b"", "query"),
+        (ask(query=" \n\t "), "query"),
+        (ask(query="x" * 32_769), "query"),
+        (ask(query="ä" * 16_385), "query"),
+        (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="")]), "history[0].text"),
+        (ask(query="?", history=[pb.Turn(text="hi")]), "history[0].role"),
+        (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="x")] * 21), "history"),
+        (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="x" * 20_000)] * 2), "history"),
+        (ask(query="?", allowed_skills=[""]), "allowed_skills[0]"),
+    ],
+    ids=["empty", "blank", "over-long", "over-long-utf8", "empty-turn", "no-role", "turns", "history-bytes", "no-name"],
+)
+async def test_a_field_that_breaks_its_rule_is_named(mesh: Mesh, request_bytes: bytes, field: str) -> None:
+    refusal = await refused(mesh, request_bytes)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert refusal.fields == {field: "RULE"}
+
+
+async def test_the_greatest_query_is_taken(mesh: Mesh) -> None:
+    response = await mesh.orchestrator.Ask(pb.AskRequest(query="x" * 32_768))
+    assert response.run_id
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"\xff\xff\xff\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b"\x0a\x01" + b"\x80" * 3, bytes(range(256))],
+    ids=["garbage", "cut", "no-utf8", "broken-varint", "all-bytes"],
+)
+async def test_bytes_that_are_no_message_are_malformed(mesh: Mesh, request_bytes: bytes) -> None:
+    refusal = await refused(mesh, request_bytes)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_MALFORMED")
+
+
+async def test_an_unknown_allowed_skill_is_refused_with_the_nearest(mesh: Mesh) -> None:
+    refusal = await refused(mesh, ask(query="?", allowed_skills=["probe_agent__ecko"]))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SKILL")
+    assert "probe_agent__echo" in refusal.descriptions["allowed_skills"]
+
+
+async def test_a_plan_that_nests_too_deep_is_refused_before_anything_runs(mesh: Mesh, probe: Probe) -> None:
+    arguments: dict[str, object] = {}
+    for _ in range(22):
+        arguments = {"x": arguments}
+    plan = plan_pb2.Plan(
+        steps=[plan_pb2.PlanStep(id="a", skill="probe_agent__echo", arguments=to_struct(arguments))]  # type: ignore[arg-type]  # JSON all the way down
+    )
+    refusal = await refused(
+        mesh,
+        pb.ExecutePlanRequest(plan=plan, answer_format=pb.ANSWER_FORMAT_RAW).SerializeToString(),
+        "/agentmesh.v1.Orchestrator/ExecutePlan",
+    )
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PLAN_INVALID")
+    assert probe.calls == []
+
+
+async def test_text_needs_a_question_to_answer(mesh: Mesh) -> None:
+    refusal = await refused(
+        mesh,
+        pb.ExecutePlanRequest(plan=plan_pb2.Plan()).SerializeToString(),
+        "/agentmesh.v1.Orchestrator/ExecutePlan",
+    )
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+
+
+async def test_a_run_that_nobody_knows_is_not_found(mesh: Mesh) -> None:
+    refusal = await refused(
+        mesh, pb.GetRunRequest(run_id="0" * 32).SerializeToString(), "/agentmesh.v1.Orchestrator/GetRun"
+    )
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
+
+
+async def test_a_request_over_the_limit_is_refused(mesh: Mesh) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.channel.unary_unary(ASK, bytes, bytes)(ask(query="x" * 5_000_000))
+    assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
