@@ -33,8 +33,8 @@ def open_channel(
         max_receive_bytes: Greatest response that is taken.
     """
     known_as = address if peer is None else peer
-    return grpc.aio.insecure_channel(
-        address,
-        options=channel_options(max_receive_bytes),
-        interceptors=(UnaryClientInterceptor(known_as, metadata), StreamClientInterceptor(known_as, metadata)),
-    )
+    interceptors = (UnaryClientInterceptor(known_as, metadata), StreamClientInterceptor(known_as, metadata))
+    channel = grpc.aio.insecure_channel(address, options=channel_options(max_receive_bytes), interceptors=interceptors)
+    for interceptor in interceptors:
+        interceptor.belongs_to(channel)
+    return channel

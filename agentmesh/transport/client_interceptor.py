@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
@@ -26,6 +27,10 @@ _Details: TypeAlias = grpc.aio.ClientCallDetails
 _Message = TypeVar("_Message")
 
 
+def _no_channel() -> None:
+    return None
+
+
 class _Outgoing:
     """What both kinds do before a call.
 
@@ -37,6 +42,11 @@ class _Outgoing:
     def __init__(self, peer: str, metadata: Mapping[str, str]) -> None:
         self._peer = peer
         self._metadata = tuple(metadata.items())
+        self._channel: Callable[[], grpc.aio.Channel | None] = _no_channel
+
+    def belongs_to(self, channel: grpc.aio.Channel) -> None:
+        """Tell the interceptor its channel, which is made after it."""
+        self._channel = weakref.ref(channel)
 
     def _prepared(self, details: _Details) -> _Details:
         return grpc.aio.ClientCallDetails(
@@ -59,6 +69,10 @@ class _Outgoing:
     def _merged(self, own: grpc.aio.Metadata | None) -> grpc.aio.Metadata | None:
         return grpc.aio.Metadata(*self._metadata, *(own or ())) if self._metadata else own
 
+    def _channel_is_closed(self) -> bool:
+        channel = self._channel()
+        return channel is None or channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+
     def _unreachable(self) -> errors.Unreachable:
         return errors.Unreachable(f"{self._peer} is unavailable: {_CLOSED}")
 
@@ -69,7 +83,7 @@ class UnaryClientInterceptor(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: _Details, request: object
     ) -> _UnaryCall:
-        """Raise MeshError where the call fails; CancelledError only where this task is cancelled."""
+        """Raise MeshError where the call fails; CancelledError only where the caller is cancelled."""
         try:
             call: _UnaryCall = await continuation(self._prepared(client_call_details), request)
             # The call itself: a cancellation while `call.code()` is awaited would not reach the server.
@@ -79,9 +93,11 @@ class UnaryClientInterceptor(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
         except grpc.aio.UsageError as error:  # the channel was closed before
             raise self._unreachable() from error
         except asyncio.CancelledError:
-            if _is_cancelled_here():
-                raise
-            raise self._unreachable() from None
+            # This task is the interceptor's own. It is cancelled once by a caller who leaves, and once by a channel
+            # that is closed, which must not look like a cancellation to a caller who stays.
+            if self._channel_is_closed() and _cancellations() == 1:
+                raise self._unreachable() from None
+            raise
         return call
 
 
@@ -105,9 +121,9 @@ class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._peer) from error
         except asyncio.CancelledError:
-            if _is_cancelled_here():
-                raise
-            raise self._unreachable() from None
+            if self._channel_is_closed() and _cancellations() == 0:  # this task is the reader's
+                raise self._unreachable() from None
+            raise
         finally:
             call.cancel()  # nobody reads on; changes nothing for a call that has ended
 
@@ -127,7 +143,6 @@ async def reading(call: grpc.aio.UnaryStreamCall[Any, _Message]) -> AsyncIterato
             await messages.aclose()
 
 
-def _is_cancelled_here() -> bool:
-    """False if the call was cancelled under a task that was not: its channel was closed."""
+def _cancellations() -> int:
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    return 0 if task is None else task.cancelling()

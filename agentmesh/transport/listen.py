@@ -84,10 +84,9 @@ class ListenAddress:
                 with socket.socket(socket.AF_UNIX) as unix:
                     unix.bind(self.path)
             else:
-                family, kind, _, _, where = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-                with socket.socket(family, kind) as tcp:
+                with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as tcp:
                     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    tcp.bind(where)
+                    tcp.bind((self.host, self.port))
         except OSError as error:
             return error.strerror or str(error)
         return "the gRPC core could not bind it"

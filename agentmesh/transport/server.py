@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import structlog
@@ -22,6 +22,7 @@ from agentmesh.transport.server_interceptor import ServerInterceptor
 DESCRIBED_BY_REFLECTION = (error_details_pb2.DESCRIPTOR,)
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
+_CANCELLATION_SECONDS: Final = 5.0  # the core does not wait until the handlers that it cancels have ended
 _log = structlog.get_logger(scope="agentmesh.server")
 
 
@@ -149,6 +150,7 @@ class MeshServer:
         """End at once: calls in flight are cancelled. May be called again."""
         self._interceptor.refuse_new_calls()
         await self._server.stop(None)
+        await self._interceptor.wait_until_idle(_CANCELLATION_SECONDS)
 
     async def _set_health(self, names: Sequence[str], *, serving: bool) -> None:
         for name in names or tuple(self._serving):
