@@ -13,7 +13,7 @@ import structlog
 from agentmesh import errors
 from agentmesh.v1 import card_pb2, registry_service_pb2, registry_service_pb2_grpc
 
-_log: Final = structlog.get_logger("agentmesh.agent")
+_log: Final = structlog.get_logger(scope="agentmesh.agent")
 
 _FIRST_DELAY_SECONDS: Final = 0.1
 _LONGEST_DELAY_SECONDS: Final = 5.0
@@ -106,7 +106,7 @@ class Membership:
         failures = 0
         while True:
             try:
-                response = await self._registry.Register(self._request, timeout=_REGISTER_TIMEOUT_SECONDS)
+                lease = await self._register_once()
             except _REFUSALS as error:
                 raise RegistrationRefused(error) from error
             except errors.MeshError as error:
@@ -115,8 +115,25 @@ class Membership:
                 failures += 1
             else:
                 self._enter("registered")
-                seconds = response.heartbeat_interval.ToNanoseconds() / 1e9
-                return _Lease(response.lease_id, seconds if seconds > 0 else _LONGEST_DELAY_SECONDS)
+                return lease
+
+    async def _register_once(self) -> _Lease:
+        call = asyncio.ensure_future(self._send_register())
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            # The registry may have listed us already; without its answer the lease could not be given back.
+            await asyncio.wait({call}, timeout=_DEREGISTER_TIMEOUT_SECONDS)
+            if call.done() and not call.cancelled() and call.exception() is None:
+                self._lease = call.result()
+            raise
+        finally:
+            call.cancel()
+
+    async def _send_register(self) -> _Lease:
+        response = await self._registry.Register(self._request, timeout=_REGISTER_TIMEOUT_SECONDS)
+        seconds = response.heartbeat_interval.ToNanoseconds() / 1e9
+        return _Lease(response.lease_id, seconds if seconds > 0 else _LONGEST_DELAY_SECONDS)
 
     async def _heartbeat(self, lease: _Lease) -> None:
         """Return when the lease is gone."""

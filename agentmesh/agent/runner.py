@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
+import grpc
 import structlog
 
 from agentmesh import errors
@@ -14,8 +15,9 @@ from agentmesh.agent.results import Written
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
 from agentmesh.jsonvalues import JsonObject
+from agentmesh.transport import code_of, reason_of
 
-_log: Final = structlog.get_logger("agentmesh.agent")
+_log: Final = structlog.get_logger(scope="agentmesh.agent")
 
 
 async def run_skill(skill: Skill, arguments: JsonObject, call: Call, threads: Threads) -> Written:
@@ -24,34 +26,47 @@ async def run_skill(skill: Skill, arguments: JsonObject, call: Call, threads: Th
     Cancelling the caller cancels an async skill, and leaves a thread to itself.
 
     Raises:
-        errors.ArgumentsInvalid: Before the skill is called.
+        errors.ArgumentsInvalid: Before the skill is called, or by it.
+        errors.SkillError: What the skill raised on purpose.
+        errors.RemoteError: The skill let an error pass that is not its own: something that it depends on failed.
         errors.ResultError: The skill returned what must not be sent; logged, for it is a bug of the agent.
         errors.DeadlineExceeded: The skill's own timeout passed.
-        errors.MeshError: What the skill raised on purpose.
-    Anything else that the skill raises passes as it is: the interceptor logs it and answers with fixed text.
+    Anything else that the skill raises is a bug: the interceptor logs it and answers with fixed text.
     """
     values = skill.arguments.read(arguments)
     set_current_call(call)
     limit = asyncio.timeout(skill.timeout_seconds)
     try:
         async with limit:
-            return await _written(skill, values, threads)
+            return await _checked(skill, values, threads)
     except TimeoutError:
         if not limit.expired():  # the skill's own
             raise
         seconds = f"{skill.timeout_seconds:g} s"
         raise errors.DeadlineExceeded(f"skill {skill.name} took longer than its timeout of {seconds}") from None
+    finally:
+        call.gone.set()
+
+
+async def _checked(skill: Skill, values: dict[str, Any], threads: Threads) -> Written:
+    """Call the skill; what it raises is sorted into what the caller may know and what is a bug."""
+    try:
+        return await _written(skill, values, threads)
     except asyncio.CancelledError as error:
         if _is_cancelled_from_outside():
             raise
         raise RuntimeError(f"skill {skill.name} cancelled itself") from error
     except SystemExit as error:  # would end the agent
         raise RuntimeError(f"skill {skill.name} called sys.exit()") from error
+    except grpc.aio.AioRpcError as error:  # the interceptor would take it for one of a service behind this one
+        raise RuntimeError(f"skill {skill.name} let an error of gRPC pass") from error
     except errors.ResultError as error:
         _log.error("result_refused", skill=skill.name, error=type(error).__name__, detail=error.message)
         raise type(error)(f"skill {skill.name}: {error.message}") from error
-    finally:
-        call.gone.set()
+    except (errors.SkillError, errors.ArgumentsInvalid):
+        raise
+    except errors.MeshError as error:
+        raise _of_another(skill, error) from error
 
 
 async def _written(skill: Skill, values: dict[str, Any], threads: Threads) -> Written:
@@ -59,6 +74,18 @@ async def _written(skill: Skill, values: dict[str, Any], threads: Threads) -> Wr
         function = cast("Callable[..., Awaitable[object]]", skill.function)
         return skill.results.write(await function(**values))
     return await threads.run(lambda: skill.results.write(skill.function(**values)))
+
+
+def _of_another(skill: Skill, error: errors.MeshError) -> errors.RemoteError:
+    """Say whose error it is: `Unreachable` or `SkillChanged` would be taken for a statement about this agent."""
+    return errors.RemoteError(
+        f"skill {skill.name}: {error.message}",
+        code=code_of(error),
+        remote_reason=reason_of(error),
+        violations=error.violations,
+        retry_after_seconds=error.retry_after_seconds,
+        metadata=error.metadata,
+    )
 
 
 def _is_cancelled_from_outside() -> bool:

@@ -17,7 +17,7 @@ from agentmesh.agent.threads import Threads
 from agentmesh.transport import MeshServer, Service, build_server, open_channel
 from agentmesh.v1 import agent_service_pb2_grpc, card_pb2, registry_service_pb2_grpc
 
-_log: Final = structlog.get_logger("agentmesh.agent")
+_log: Final = structlog.get_logger(scope="agentmesh.agent")
 
 SERVICE: Final = "agentmesh.v1.Agent"
 DEFAULT_GRACE_SECONDS: Final = 30.0
@@ -195,7 +195,6 @@ async def _serve(server: MeshServer, membership: Membership | None, until: Until
     if membership is None:
         await until(server, _nothing)
         return
-    keeping = asyncio.create_task(membership.keep(), name="membership")
 
     async def leave() -> None:
         await server.set_not_serving()
@@ -204,6 +203,7 @@ async def _serve(server: MeshServer, membership: Membership | None, until: Until
         await membership.leave()
 
     ending = asyncio.create_task(until(server, leave), name="until")
+    keeping = asyncio.create_task(membership.keep(), name="membership")
     try:
         await asyncio.wait({keeping, ending}, return_when=asyncio.FIRST_COMPLETED)
         if keeping.done() and not keeping.cancelled():

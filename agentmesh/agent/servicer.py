@@ -39,7 +39,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServicer):
     async def Execute(  # noqa: N802 - the name in the contract
         self, request: agent_service_pb2.ExecuteRequest, context: Context
     ) -> agent_service_pb2.ExecuteResponse:
-        structlog.contextvars.bind_contextvars(run_id=request.run_id, step_id=request.step_id, skill=request.skill)
+        ids = {"run_id": request.run_id, "step_id": request.step_id, "skill": request.skill}
+        structlog.contextvars.bind_contextvars(**{name: value for name, value in ids.items() if value})
         skill = self._skill(request)
         call = _call(request)
         try:

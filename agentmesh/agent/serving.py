@@ -18,7 +18,7 @@ from agentmesh.env import EnvironmentInvalid
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.transport import CannotListen, MeshServer, run_until_signal
 
-_log: Final = structlog.get_logger("agentmesh.agent")
+_log: Final = structlog.get_logger(scope="agentmesh.agent")
 
 _LEFTOVERS_SECONDS: Final = 2.0
 """How long a process that has drained waits for what skills left behind: threads, tasks that do not end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -24,6 +24,8 @@ class RegistryServer(registry_service_pb2_grpc.RegistryServicer):
         """`Register`, `Heartbeat` or `Deregister`, in the order of arrival; refused ones too."""
         self.answers: deque[errors.MeshError] = deque()
         """What the next requests are answered with, instead of being served."""
+        self.before_answer: Callable[[], Awaitable[object]] | None = None
+        """Awaited after the lease was made, before the answer."""
         self._heartbeat_seconds = heartbeat_seconds
         self._made = 0
         self._changed = asyncio.Condition()
@@ -33,32 +35,34 @@ class RegistryServer(registry_service_pb2_grpc.RegistryServicer):
         async with self._changed:
             await self._changed.wait_for(condition)
 
-    async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:  # noqa: ANN401, ARG002, N802
+    async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:  # noqa: ANN401
         await self._hear("Register")
         self._made += 1
         lease = f"{self._made:032x}"
         self.leases[lease] = request
         await self._tell()
+        if self.before_answer is not None:
+            await self.before_answer()
         response = pb.RegisterResponse(lease_id=lease, ttl=request.ttl)
         response.heartbeat_interval.FromNanoseconds(round(self._heartbeat_seconds * 1e9))
         return response
 
-    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatResponse:  # noqa: ANN401, ARG002, N802
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatResponse:  # noqa: ANN401
         await self._hear("Heartbeat")
         if request.lease_id not in self.leases:
             raise errors.LeaseNotFound("no such lease")
         return pb.HeartbeatResponse()
 
-    async def Deregister(self, request: pb.DeregisterRequest, context: Any) -> pb.DeregisterResponse:  # noqa: ANN401, ARG002, N802
+    async def Deregister(self, request: pb.DeregisterRequest, context: Any) -> pb.DeregisterResponse:  # noqa: ANN401
         await self._hear("Deregister")
         self.leases.pop(request.lease_id, None)
         await self._tell()
         return pb.DeregisterResponse()
 
-    async def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> NoReturn:  # noqa: ANN401, ARG002, N802
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> NoReturn:  # noqa: ANN401
         raise errors.FieldNotSupported("agents do not list")
 
-    def WatchAgents(self, request: pb.WatchAgentsRequest, context: Any) -> NoReturn:  # noqa: ANN401, ARG002, N802
+    def WatchAgents(self, request: pb.WatchAgentsRequest, context: Any) -> NoReturn:  # noqa: ANN401
         raise errors.FieldNotSupported("agents do not watch")
 
     async def _hear(self, method: str) -> None:

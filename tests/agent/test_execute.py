@@ -7,6 +7,7 @@ import contextvars
 import dataclasses
 import sys
 import threading
+import traceback
 from typing import Any
 
 import grpc
@@ -219,6 +220,35 @@ async def test_an_error_raised_on_purpose_reaches_the_caller(
     assert error.retry_after_seconds == raised.retry_after_seconds
 
 
+@pytest.mark.parametrize(
+    ("raised", "code", "transient"),
+    [
+        (errors.Unreachable("the database is unavailable"), Code.UNAVAILABLE, True),
+        (errors.SkillChanged("another agent's skill changed"), Code.FAILED_PRECONDITION, False),
+        (errors.LlmUnavailable("no model"), Code.UNAVAILABLE, True),
+        (errors.DeadlineExceeded("the database took too long"), Code.DEADLINE_EXCEEDED, False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, MeshError) else "",
+)
+async def test_an_error_of_what_a_skill_depends_on_is_not_taken_for_one_of_the_agent(
+    serve: Serve,
+    raised: MeshError,
+    code: Code,
+    transient: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    agent = new_agent()
+
+    @agent.skill(effect="READ_ONLY")
+    async def ask_another() -> None:
+        """Ask another service."""
+        raise raised
+
+    error = await refusal(await serve(agent), "ask_another")
+    assert isinstance(error, errors.RemoteError)
+    assert (code_of(error), error.remote_reason, error.transient) == (code, reason_of(raised), transient)
+    assert error.message == f"skill ask_another: {raised.message}"
+
+
 class _Crash(Exception):
     def __str__(self) -> str:
         return MARKER
@@ -267,6 +297,11 @@ async def time_out_inside() -> None:
     raise TimeoutError(MARKER)
 
 
+async def raw_rpc_error() -> None:
+    """Let an error of gRPC pass."""
+    raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), MARKER)
+
+
 def bad_result() -> list[int]:
     """Return what must not be sent."""
     return [MARKER]  # type: ignore[list-item]
@@ -274,7 +309,17 @@ def bad_result() -> list[int]:
 
 @pytest.mark.parametrize(
     "skill",
-    [crash, crash_async, crash_chained, leave, leave_async, stop_iteration, cancel_itself, time_out_inside],
+    [
+        crash,
+        crash_async,
+        crash_chained,
+        leave,
+        leave_async,
+        stop_iteration,
+        cancel_itself,
+        time_out_inside,
+        raw_rpc_error,
+    ],
     ids=lambda skill: skill.__name__,
 )
 async def test_any_other_exception_is_fixed_text_to_the_caller_and_whole_in_the_log(serve: Serve, skill: Any) -> None:  # noqa: ANN401
@@ -288,7 +333,8 @@ async def test_any_other_exception_is_fixed_text_to_the_caller_and_whole_in_the_
     assert MARKER not in error.message
     assert MARKER not in str(error.__cause__)
     assert MARKER not in str(trailers(error))
-    assert any(entry["log_level"] == "error" and entry.get("exc_info") for entry in logs)
+    (logged,) = [entry["exc_info"] for entry in logs if entry.get("exc_info")]
+    assert MARKER in "".join(traceback.format_exception(logged))
     assert await served.execute("double", {"number": 1}) == {"result": 2}, "the agent goes on"
 
 

@@ -193,6 +193,20 @@ async def test_it_gives_the_lease_back() -> None:
     assert registry.heard == ["Register", "Deregister"]
 
 
+async def test_a_lease_that_is_on_its_way_when_the_agent_leaves_is_given_back() -> None:
+    registry, answer = RegistryServer(heartbeat_seconds=5), asyncio.Event()
+    registry.before_answer = answer.wait
+    async with serving(registry) as server, joining(server.address, Clock()) as (membership, keeping):
+        await registry.until(lambda: bool(registry.leases))
+        keeping.cancel()
+        await asyncio.sleep(0)
+        answer.set()
+        await asyncio.wait({keeping})
+        await membership.leave()
+    assert registry.leases == {}
+    assert keeping.cancelled()
+
+
 async def test_a_registry_that_cannot_take_the_lease_back_is_logged_and_left() -> None:
     registry, clock = RegistryServer(heartbeat_seconds=5), Clock()
     with capture_logs() as logs:
