@@ -1,0 +1,82 @@
+"""Runs one command line: every way in which a command can end becomes an exit code here, and nothing shows a traceback
+unless `--debug` asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TextIO
+
+from agentmesh.cli.app import Invocation, build_command
+from agentmesh.cli.exits import CommandFailed, ExitCode, OutputClosed
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a command line (without the program's name; by default the process's own) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        _take_any_text(stream)
+    invocation = Invocation()
+    try:
+        code = _run(arguments, invocation)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except (OutputClosed, BrokenPipeError):
+        _forget_output()
+        return ExitCode.OUTPUT_CLOSED
+    return code
+
+
+def _run(arguments: Sequence[str] | None, invocation: Invocation) -> int:
+    try:
+        build_command(invocation)(
+            args=None if arguments is None else list(arguments), prog_name="agentmesh", standalone_mode=True
+        )
+    except SystemExit as done:  # how the command-line library always ends
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    except (KeyboardInterrupt, OutputClosed):
+        raise
+    except CommandFailed as failed:
+        return _report(failed)
+    except Exception as error:  # noqa: BLE001 - the edge: a bug of ours is said in one line
+        return _report(_explained(error, debug=invocation.debug))
+    return ExitCode.OK
+
+
+def _explained(error: Exception, *, debug: bool) -> CommandFailed:
+    from agentmesh.cli.problems import explain_error  # noqa: PLC0415 - needs gRPC, as whatever failed did
+    from agentmesh.errors import MeshError  # noqa: PLC0415
+
+    if debug:
+        traceback.print_exc()
+    if isinstance(error, MeshError):
+        return explain_error(error)
+    return CommandFailed(
+        f"a bug of this command: {type(error).__name__}: {error}",
+        advice="" if debug else "run `agentmesh --debug ...` to see where, and report it",
+    )
+
+
+def _report(failed: CommandFailed) -> ExitCode:
+    from agentmesh.cli.output import visible  # noqa: PLC0415
+
+    lines = [f"error: {failed.message}", *(f"  {detail}" for detail in failed.details)]
+    if failed.advice:
+        lines.append(f"what to do: {failed.advice}")
+    sys.stderr.write(visible("\n".join(lines)) + "\n")
+    return failed.code
+
+
+def _take_any_text(stream: TextIO) -> None:
+    """A terminal without UTF-8, or half a character from a command line, must not end in a traceback."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """The interpreter flushes stdout once more at its end, which would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,188 @@
+"""`agentmesh up`: a mesh on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from agentmesh.cli.app import DEFAULT_ADDRESS
+from agentmesh.cli.exits import CommandFailed, ExitCode
+from agentmesh.cli.output import Output, open_output
+from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, is_taken, process_environment
+from orchestrator_svc.commands.processes import POLL_SECONDS, Child, LogFollower
+from orchestrator_svc.commands.progress import readiness_lines
+from orchestrator_svc.commands.show_config import load_config
+from orchestrator_svc.config import LoadedConfig
+
+_STOP_MARGIN_SECONDS: Final = 5.0
+"""Beyond the drain of the orchestrator, for the agents."""
+
+_QUESTION: Final = "What are the current system metrics?"
+_PLAN: Final = {
+    "steps": [
+        {"id": "scan", "skill": "analytics_agent__get_trends", "arguments": {}},
+        {
+            "id": "conf",
+            "skill": "config_agent__check_config",
+            "arguments": {"component": "${scan.anomalies[0].component}"},
+            "when": "size(scan.anomalies) > 0",
+        },
+        {
+            "id": "each",
+            "skill": "data_agent__get_report",
+            "arguments": {"entity": "${item}"},
+            "for_each": ["host", "orchestrator"],
+        },
+    ]
+}
+
+
+class StopSignals:
+    """Counts SIGINT, SIGTERM and SIGHUP while it is entered: the first stops in order, the second at once."""
+
+    _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> StopSignals:
+        self._before = {number: signal.signal(number, self._counted) for number in self._SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _counted(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+
+
+def run_up(*, logs: Path | None, verbose: bool) -> ExitCode:
+    """Start a mesh, wait for a signal, stop it.
+
+    Raises:
+        CommandFailed: The configuration is wrong, a process did not start, or the orchestrator did not stay.
+    """
+    loaded = load_config()
+    output = open_output()
+    for warning in loaded.warnings:
+        output.line(("warning: ", "yellow"), warning)
+    listen = _where_to_listen(loaded, output)
+    directory = _log_directory(logs)
+    with StopSignals() as signals:
+        mesh = LocalMesh(process_environment(), directory, lambda: signals.count > 0)
+        watched = _Watched(mesh, LogFollower() if verbose else None, output)
+        try:
+            mesh.start(listen, readiness_lines(output))
+            _show_how_to_ask(output, mesh.address, directory, kept=logs is not None)
+            watched.until(lambda: signals.count > 0)
+        except KeyboardInterrupt:
+            pass  # a signal during the start
+        except MeshDidNotStart as error:
+            raise CommandFailed(str(error), details=error.lines, advice=f"the logs are in {directory}") from None
+        finally:
+            output.line()
+            output.line(("stopping ... (once more to stop at once)", "dim"))
+            before = signals.count
+            grace_seconds = loaded.config.drain_seconds + _STOP_MARGIN_SECONDS
+            stopped = mesh.stop(grace_seconds=grace_seconds, hurry=lambda: signals.count > before)
+            watched.show_logs()
+            output.line(f"{stopped} processes stopped")
+    if logs is None:
+        shutil.rmtree(directory, ignore_errors=True)
+    return ExitCode.OK
+
+
+def _where_to_listen(loaded: LoadedConfig, output: Output) -> str:
+    listen = loaded.config.listen
+    if not is_taken(listen):
+        return listen
+    if "listen" in loaded.sources:
+        raise CommandFailed(
+            f"something else listens at {listen}",
+            details=[f"set by {loaded.sources['listen']}"],
+            advice="stop it, or choose another address; port 0 takes a free one",
+        )
+    output.line(("note: ", "yellow"), f"something else listens at {listen}, so a free port is taken")
+    return ANY_PORT
+
+
+def _log_directory(logs: Path | None) -> Path:
+    if logs is None:
+        return Path(tempfile.mkdtemp(prefix="agentmesh-"))
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"{logs} is no directory for logs: {error.strerror}", code=ExitCode.USAGE) from None
+    return logs
+
+
+def _show_how_to_ask(output: Output, address: str, directory: Path, *, kept: bool) -> None:
+    ask = json.dumps({"query": _QUESTION})
+    execute = json.dumps({"plan": _PLAN, "answerFormat": "ANSWER_FORMAT_RAW"})
+    output.line(
+        ("logs              ", "bold"), str(directory), ("" if kept else "  (removed after a clean stop)", "dim")
+    )
+    output.heading("ask")
+    output.line(
+        f"{_own_name()} ask {shlex.quote(_QUESTION)}{'' if address == DEFAULT_ADDRESS else f' --address {address}'}"
+    )
+    output.heading("or with grpcurl")
+    output.line(f"grpcurl -plaintext {address} agentmesh.v1.Registry/ListAgents")
+    output.line(f"grpcurl -plaintext -d {shlex.quote(ask)} {address} agentmesh.v1.Orchestrator/Ask")
+    output.line(f"grpcurl -plaintext -d {shlex.quote(execute)} {address} agentmesh.v1.Orchestrator/ExecutePlan")
+    output.line()
+    output.line(("Ctrl-C stops all of it.", "dim"))
+
+
+def _own_name() -> str:
+    """How this program can be called again from this directory."""
+    return "agentmesh" if shutil.which("agentmesh") else sys.argv[0]
+
+
+class _Watched:
+    """Shows what happens to the processes."""
+
+    def __init__(self, mesh: LocalMesh, follower: LogFollower | None, output: Output) -> None:
+        self._mesh = mesh
+        self._follower = follower
+        self._output = output
+        self._mourned: list[Child] = []
+
+    def until(self, stopped: Callable[[], bool]) -> None:
+        """Watch until told to stop.
+
+        Raises:
+            CommandFailed: The orchestrator ended; without an agent the mesh goes on.
+        """
+        while not stopped():
+            self.show_logs()
+            for child in self._mesh.processes.dead():
+                if child is self._mesh.orchestrator:
+                    raise CommandFailed(f"{child.name} {child.ending()}", details=child.last_lines())
+                self._mourn(child)
+            time.sleep(POLL_SECONDS)
+
+    def show_logs(self) -> None:
+        for child in self._mesh.processes.children if self._follower is not None else ():
+            assert self._follower is not None
+            for line in self._follower.new_lines(child):
+                self._output.line((f"{child.name:<16} ", "cyan"), line)
+
+    def _mourn(self, child: Child) -> None:
+        if child in self._mourned:
+            return
+        self._mourned.append(child)
+        self._output.line((f"{child.name} {child.ending()}; its last lines:", "red"))
+        for line in child.last_lines():
+            self._output.line("  ", line)

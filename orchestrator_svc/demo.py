@@ -1,0 +1,129 @@
+"""`make demo`: starts a mesh of real processes on free ports, asks it four questions, stops it.
+
+Ends with 0 if every question had the outcome that it should have, else with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agentmesh.cli.exits import ExitCode
+from agentmesh.cli.output import Output, open_output
+from agentmesh.cli.problems import explain_error
+from agentmesh.cli.show_answer import duration, show_answer
+from agentmesh.client import Answer, MeshClient, RunOutcome
+from agentmesh.errors import MeshError
+from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart
+from orchestrator_svc.commands.progress import readiness_lines
+from orchestrator_svc.config import Config, ConfigInvalid, read_config
+
+_STOP_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and how its run should end."""
+
+    text: str
+    outcome: RunOutcome
+
+
+QUESTIONS: Final = (
+    Question("What are the current system metrics?", RunOutcome.COMPLETE),
+    Question("Get me the metrics and the trend analysis", RunOutcome.COMPLETE),
+    Question("Check for anomalies, then if found, pull the config for that component", RunOutcome.COMPLETE),
+    Question("Book me a flight to Lisbon", RunOutcome.NO_AGENT),
+)
+
+
+def main() -> ExitCode:
+    """Run the demo."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its processes on both signals
+    output = open_output()
+    try:
+        config = read_config(os.environ).config
+    except ConfigInvalid as invalid:
+        sys.stderr.write(f"error: the configuration cannot be used:\n{invalid}\n")
+        return ExitCode.USAGE
+    output.line(("agentmesh demo: ", "bold"), _model(config))
+    logs = Path(tempfile.mkdtemp(prefix="agentmesh-demo-"))
+    mesh = LocalMesh(os.environ, logs)
+    stopped = 0
+    try:
+        mesh.start(ANY_PORT, readiness_lines(output))
+        problems = _ask_all(mesh.address, output)
+    except MeshDidNotStart as error:
+        problems = [str(error), *error.lines]
+    except KeyboardInterrupt:
+        problems = ["interrupted"]
+    finally:
+        stopped = mesh.stop(grace_seconds=_STOP_SECONDS)
+    output.line()
+    output.line(f"{stopped} processes stopped.")
+    if problems:
+        sys.stderr.write("\n".join(["error: the demo failed:", *(f"  {problem}" for problem in problems)]) + "\n")
+        sys.stderr.write(f"what to do: read the logs in {logs}\n")
+        return ExitCode.FAILED
+    shutil.rmtree(logs, ignore_errors=True)
+    output.line(f"Next: `make up`, then in another terminal `make ask Q={QUESTIONS[1].text!r}`.")
+    return ExitCode.OK
+
+
+def _model(config: Config) -> str:
+    if not config.llm_configured:
+        return "offline, without a key or a model: a planner that matches words, and a renderer"
+    if config.llm_azure_endpoint is not None:
+        return f"model {config.llm_azure_deployment} at {config.llm_azure_endpoint}"
+    return f"model {', '.join(config.llm_models)} at {config.llm_base_url or 'api.openai.com'}"
+
+
+def _ask_all(address: str, output: Output) -> list[str]:
+    """Ask every question and return what went wrong."""
+    answers: list[tuple[Question, Answer]] = []
+    problems = []
+    with MeshClient(address) as mesh:
+        for number, question in enumerate(QUESTIONS, start=1):
+            output.line()
+            output.line((f"=== {number} of {len(QUESTIONS)}: {question.text}", "bold cyan"))
+            try:
+                answer = mesh.ask(question.text)
+            except MeshError as error:
+                failed = explain_error(error)
+                problems += [f"question {number}: {failed.message}", *failed.details]
+                continue
+            show_answer(output, answer)
+            answers.append((question, answer))
+            if answer.outcome is not question.outcome:
+                problems.append(f"question {number} ended {answer.outcome}, and should have ended {question.outcome}")
+    _summarize(output, answers)
+    return problems
+
+
+def _summarize(output: Output, answers: Sequence[tuple[Question, Answer]]) -> None:
+    output.heading("summary")
+    output.table(
+        ["question", "mode", "outcome", "LLM calls", "total", "overhead"],
+        [
+            [
+                question.text,
+                answer.mode,
+                answer.outcome,
+                str(answer.usage.llm_calls),
+                duration(answer.timings.total),
+                duration(answer.timings.overhead),
+            ]
+            for question, answer in answers
+        ],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
