@@ -141,8 +141,8 @@ class MeshServer:
 
         After `grace_seconds` those that are still in flight are cancelled.
         """
-        await self._health.enter_graceful_shutdown()
         self._interceptor.refuse_new_calls()
+        await self._health.enter_graceful_shutdown()
         await self._interceptor.wait_until_idle(grace_seconds)
         await self.stop()
 

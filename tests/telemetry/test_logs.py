@@ -1,0 +1,58 @@
+"""Logs are JSON lines on standard output, with what is bound."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from agentmesh.telemetry.logs import configure_logs
+
+
+def logged(program: str, level: str = "info") -> list[dict[str, Any]]:
+    """Lines of a process of its own: logging is set up once in each."""
+    head = (
+        "import logging, sys, structlog\n"
+        "from agentmesh.telemetry.logs import configure_logs\n"
+        f"configure_logs(level={level!r})\n"
+        "log = structlog.get_logger(scope='tests')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", head + program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_line_has_event_level_scope_time_and_what_is_bound() -> None:
+    (line,) = logged("structlog.contextvars.bind_contextvars(run_id='r1')\nlog.info('rpc', duration_ms=1.5)")
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "rpc", "level": "info", "scope": "tests", "run_id": "r1", "duration_ms": 1.5}
+
+
+def test_a_traceback_is_part_of_its_line() -> None:
+    (line,) = logged("try:\n  1 / 0\nexcept ZeroDivisionError as error:\n  log.error('unexpected', exc_info=error)")
+    assert line["level"] == "error"
+    assert "Traceback (most recent call last)" in line["exception"]
+    assert "ZeroDivisionError: division by zero" in line["exception"]
+
+
+def test_libraries_log_in_the_same_form_from_warning_on() -> None:
+    lines = logged("logging.getLogger('lib').warning('careful %s', 1)\nlogging.getLogger('lib').info('chatter')")
+    assert [(line["event"], line["level"], line["logger"]) for line in lines] == [("careful 1", "warning", "lib")]
+
+
+def test_what_is_below_the_level_is_not_written() -> None:
+    program = "log.debug('a'); log.info('b'); log.warning('c'); log.error('d')"
+    assert [line["event"] for line in logged(program, "warning")] == ["c", "d"]
+    assert [line["event"] for line in logged(program, "debug")] == ["a", "b", "c", "d"]
+
+
+def test_text_that_is_no_unicode_and_values_that_are_no_json_are_written_all_the_same() -> None:
+    (line,) = logged(r"log.info('half \ud800 \u20ac', what=object())")
+    assert line["event"] == "half \ud800 \u20ac"
+    assert line["what"].startswith("<object object")
+
+
+def test_another_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="'loud' is no log level: debug, info, warning, error, critical"):
+        configure_logs(level="loud")
