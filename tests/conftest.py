@@ -6,6 +6,8 @@ import sys
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.llm_fixture"]
+
 # Settings that would change what the code under test does, or let a child process reach a real provider.
 for _name in list(os.environ):
     if _name.startswith(("AGENTMESH_", "OPENAI_", "AZURE_OPENAI_", "OTEL_", "GRPC_")):

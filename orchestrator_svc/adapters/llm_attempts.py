@@ -75,12 +75,12 @@ class Attempts:
         """Take note of a failure and return the pause before the next request, to `model`.
 
         Raises:
-            LlmUnavailable: No request is left, or no time; at least one failure was transient.
+            LlmUnavailable: No request is left, or no time, and a later try may succeed.
             LlmRefused: Every model refused.
         """
         self._left -= 1
         self._sent += 1
-        self._may_pass |= failure.kind in (Kind.TRANSIENT, Kind.PARAMETER)
+        self._may_pass |= failure.kind is Kind.TRANSIENT
         if failure.kind is Kind.FINAL:
             raise LlmRefused(f"the language model did not answer: {failure.summary}")
         if self._left > 0 and remaining_seconds > 0:
@@ -115,7 +115,7 @@ class Attempts:
 
     def _over(self, failure: Failure) -> LlmUnavailable | LlmRefused:
         requests = "1 request" if self._sent == 1 else f"{self._sent} requests"
-        if self._may_pass:
+        if self._may_pass or failure.kind is Kind.PARAMETER:
             return LlmUnavailable(
                 f"no language model answered in {requests}; the last failure: {failure.summary}",
                 retry_after_seconds=failure.retry_after_seconds,

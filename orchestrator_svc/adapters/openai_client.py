@@ -78,7 +78,7 @@ class OpenAiClient:
                 return completion.accepted(reply)
             except RequestFailed as failed:
                 failure = failed.failure
-            await self._sleep(completion.pause_after(failure))
+            await self._pause(completion.pause_after(failure))
 
     async def stream(self, body: JsonObject, ledger: Ledger, deadline: Deadline) -> AsyncGenerator[str | Restart, None]:
         """Yield the text of one reply as it comes; a `Restart` voids the pieces before it.
@@ -100,7 +100,11 @@ class OpenAiClient:
             pause = completion.pause_after(failure)
             if given:
                 yield Restart()
-            await self._sleep(pause)
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._sleep(seconds)
 
     async def _texts(self, completion: _Completion) -> AsyncGenerator[str, None]:
         end, empty = Reply(), True

@@ -9,12 +9,13 @@ Imports `openai`, which takes 0.4 s: import this only where a model is configure
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from openai import APIError, AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
+from openai import APIError, AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
 
 from agentmesh.deadline import Deadline
 from agentmesh.jsonvalues import JsonObject
@@ -143,9 +144,18 @@ def _connect(settings: LlmSettings) -> AsyncOpenAI:
             api_version=settings.azure_api_version,
             api_key=key,
             max_retries=0,
+            http_client=_http_client(settings.azure_endpoint),
         )
     else:
-        client = AsyncOpenAI(base_url=settings.base_url or _OPENAI, api_key=key, max_retries=0)
+        url = settings.base_url or _OPENAI
+        client = AsyncOpenAI(base_url=url, api_key=key, max_retries=0, http_client=_http_client(url))
     # The constructor reads these from the environment; settings come from the configuration alone.
     client.organization = client.project = None
     return client
+
+
+def _http_client(url: str) -> DefaultAsyncHttpxClient | None:
+    """The client's own, or for a server without TLS one that has not read every root certificate (25 ms and more)."""
+    if not url.startswith("http://"):
+        return None
+    return DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
