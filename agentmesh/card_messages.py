@@ -23,9 +23,11 @@ def effect_from_message(effect: card_pb2.Effect.ValueType) -> Effect:
     Raises:
         ValueError: For EFFECT_UNSPECIFIED and values of a later version.
     """
-    if effect not in card_pb2.Effect.values():
-        raise ValueError(f"effect {effect} is not known")
-    return Effect(card_pb2.Effect.Name(effect).removeprefix(_PREFIX))
+    name = card_pb2.Effect.Name(effect) if effect in card_pb2.Effect.values() else str(effect)
+    try:
+        return Effect(name.removeprefix(_PREFIX))
+    except ValueError:
+        raise ValueError(f"{name} is no effect") from None
 
 
 def card_to_json(card: card_pb2.AgentCard) -> JsonObject:

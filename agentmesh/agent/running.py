@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from agentmesh.agent.membership import Membership
 from agentmesh.agent.servicer import AgentServicer
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
-from agentmesh.transport import MeshServer, Service, build_server, open_channel
+from agentmesh.transport import CannotListen, MeshServer, Service, build_server, open_channel
+from agentmesh.transport.listen import ListenAddress
 from agentmesh.v1 import agent_service_pb2_grpc, card_pb2, registry_service_pb2_grpc
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")
@@ -23,7 +25,6 @@ SERVICE: Final = "agentmesh.v1.Agent"
 DEFAULT_GRACE_SECONDS: Final = 30.0
 _MAX_CALL_SECONDS: Final = 3600.0
 """As long as a skill may ask for in its card."""
-_WILDCARDS: Final = ("0.0.0.0:", "[::]:")
 
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 BeforeDrain: TypeAlias = Callable[[], Awaitable[None]]
@@ -60,7 +61,10 @@ class Options:
     @property
     def listens_everywhere(self) -> bool:
         """Whether it listens on every interface, which is no address to connect to."""
-        return self.listen.startswith(_WILDCARDS)
+        try:
+            return ipaddress.ip_address(ListenAddress.parse(self.listen).host).is_unspecified
+        except (CannotListen, ValueError):
+            return False
 
 
 class RunningAgent:
@@ -119,14 +123,14 @@ class RunningAgent:
         finally:
             waiting.cancel()
 
-    async def stop(self) -> None:
-        """Leave the mesh, finish what runs, and return; again: nothing happens.
-
-        Raises:
-            RegistrationRefused: If that had ended it before.
-        """
-        self._stop.set()
+    async def ended(self) -> None:
+        """Wait until it has ended; raises why, if it was not stopped: RegistrationRefused, or its lifespan's error."""
         await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Leave the mesh, finish what runs, and return; again: nothing happens. Raises as of `ended`."""
+        self._stop.set()
+        await self.ended()
 
     async def __aenter__(self) -> RunningAgent:
         return self
@@ -143,8 +147,8 @@ class Up:
     membership: Membership | None
 
 
-async def live(program: Program, options: Options, until: Until, ready: Callable[[Up], None]) -> None:
-    """Serve from start to drain.
+async def live(program: Program, options: Options, until: Until, ready: Callable[[Up], None] | None = None) -> None:
+    """Serve from start to drain; `ready` is called once calls are taken.
 
     Raises:
         RegistrationRefused: If the orchestrator refuses the agent for good; it has drained then.
@@ -163,7 +167,8 @@ async def live(program: Program, options: Options, until: Until, ready: Callable
             async with _membership(program, options, server) as membership:
                 await server.set_serving()
                 _log.info("serving", agent=program.card.name, address=server.address, skills=list(program.skills))
-                ready(Up(server, membership))
+                if ready is not None:
+                    ready(Up(server, membership))
                 await _serve(server, membership, until, options.grace_seconds)
         finally:
             await server.stop()

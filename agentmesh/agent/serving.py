@@ -6,13 +6,13 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 import structlog
 
 from agentmesh.agent.membership import RegistrationRefused
-from agentmesh.agent.running import BeforeDrain, Program, Up, live
+from agentmesh.agent.running import BeforeDrain, Program, live
 from agentmesh.agent.settings import Settings, read_settings
 from agentmesh.env import EnvironmentInvalid
 from agentmesh.telemetry.logs import configure_logs
@@ -35,9 +35,7 @@ def serve_until_signal(program: Program) -> None:
     try:
         settings = read_settings(os.environ)
         configure_logs(level=settings.log_level)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(program, settings))
-            _end_soon()
+        _run(_serve(program, settings))
     except EnvironmentInvalid as error:
         raise SystemExit(
             "\n".join([f"agent {name}: the settings are wrong", *(f"  {p}" for p in error.problems)])
@@ -54,10 +52,7 @@ async def _serve(program: Program, settings: Settings) -> None:
     async def until_signal(server: MeshServer, before_drain: BeforeDrain) -> None:
         await run_until_signal(server, grace_seconds=options.grace_seconds, before_drain=before_drain)
 
-    def ready(up: Up) -> None:
-        del up
-
-    await live(program, options, until_signal, ready)
+    await live(program, options, until_signal)
     _log.info("ended", agent=program.card.name)
 
 
@@ -70,14 +65,25 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _end_soon() -> None:
-    """Bound what follows, which waits for every task and for the threads of the loop's executor."""
+def _run(life: Coroutine[None, None, None]) -> None:
+    """Run it to its end; what skills left behind holds the process up for 2 s at most."""
+    watchdog: threading.Timer | None = None
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = 1
+            try:
+                runner.run(life)
+                code = 0
+            finally:  # leaving the runner waits for every task, and for the threads of the loop's executor
+                watchdog = threading.Timer(_LEFTOVERS_SECONDS, _exit, [code])
+                watchdog.daemon = True
+                watchdog.start()
+    finally:
+        if watchdog is not None:
+            watchdog.cancel()
 
-    def end() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
-    timer = threading.Timer(_LEFTOVERS_SECONDS, end)
-    timer.daemon = True
-    timer.start()
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

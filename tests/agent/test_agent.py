@@ -130,6 +130,30 @@ async def test_a_lifespan_that_fails_is_raised_by_start_and_nothing_is_left() ->
     assert asyncio.all_tasks() == before
 
 
+async def test_a_lifespan_that_fails_while_the_agent_serves_ends_it() -> None:
+    fail = asyncio.Event()
+
+    async def sample() -> None:
+        await fail.wait()
+        raise OSError("disk full")
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sample())
+            yield
+
+    running = await answering(lifespan=lifespan).start()
+    fail.set()
+    async with open_channel(running.address) as channel:
+        with pytest.raises(ExceptionGroup) as failed:
+            await running.ended()
+        assert failed.group_contains(OSError, match="disk full")
+        served = Served(running, channel, agent_service_pb2_grpc.AgentStub(channel))
+        with pytest.raises(errors.Unreachable):
+            await served.execute("answer")
+
+
 async def test_an_address_in_use_is_raised_by_start() -> None:
     async with await answering().start() as running:
         with pytest.raises(OSError, match=running.address):
