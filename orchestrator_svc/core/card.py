@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Final
 
-from agentmesh.cards import MAX_SKILL_ID_CHARACTERS, Effect, card_digest, skill_id
-from agentmesh.errors import CardInvalid, Violation, ViolationReason
-from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.cards import MAX_CARD_BYTES, MAX_SKILL_ID_CHARACTERS, Effect, card_digest, skill_id
+from agentmesh.errors import CardInvalid, ResultError, Violation, ViolationReason
+from agentmesh.jsonvalues import Json, JsonObject, check_limits
 from orchestrator_svc.core.catalog import Skill
 from orchestrator_svc.core.schemas import Checker, SchemaInvalid, references_of, resolve
+from orchestrator_svc.core.wording import cut
+
+_MAX_SCHEMA_DEPTH: Final = 96
+"""Two levels of schema for each of the 24 that a value may have, and as much again for branches."""
 
 
 @dataclass(frozen=True)
@@ -90,29 +96,41 @@ def _violations(card: Card) -> Iterator[Violation]:
             message = f"the skill id `{identifier}` has {len(identifier)} characters, at most {MAX_SKILL_ID_CHARACTERS}"
             yield Violation(f"{path}.name", ViolationReason.SKILL_NAME, message)
         for field, schema in (("input_schema", skill.input_schema), ("output_schema", skill.output_schema)):
-            problem = _schema_problem(schema)
+            problem = _schema_problem(schema) if schema else None
             if problem is not None:
                 yield Violation(f"{path}.{field}", ViolationReason.SCHEMA_INVALID, problem)
 
 
 def _schema_problem(schema: JsonObject) -> str | None:
-    if not schema:
-        return None
-    for reference in references_of(schema):
-        if not reference.startswith("#"):
-            return f"refers to another document, `{reference[:100]}`; only references within the schema are followed"
-        if resolve(reference, schema) is None:
-            return f"`{reference[:100]}` refers to nothing"
-    if _is_recursive(schema):
-        return "is recursive; results and arguments are nested at most 24 deep, so write the levels out"
+    try:
+        check_limits(schema, max_bytes=MAX_CARD_BYTES, max_depth=_MAX_SCHEMA_DEPTH)
+    except ResultError as error:
+        return f"cannot be used: {error.message}"
+    problem = _reference_problem(schema) or _type_problem(schema)
+    if problem is not None:
+        return problem
     try:
         Checker(schema)
     except SchemaInvalid as error:
         return f"is not a valid JSON Schema: {error}"
-    declared = schema.get("type")
-    if declared != "object":
-        return f'must say `"type": "object"`, not {declared!r}'
     return None
+
+
+def _reference_problem(schema: JsonObject) -> str | None:
+    for reference in references_of(schema):
+        if not reference.startswith("#"):
+            return f"refers to another document, `{cut(reference)}`; only references within the schema are followed"
+        if resolve(reference, schema) is None:
+            return f"`{cut(reference)}` refers to nothing; write a JSON pointer such as `#/$defs/Row`"
+    if _is_recursive(schema):
+        return "is recursive; results and arguments are nested at most 24 deep, so write the levels out"
+    return None
+
+
+def _type_problem(schema: JsonObject) -> str | None:
+    if schema.get("type") == "object":
+        return None
+    return 'must say `"type": "object"` at the top: arguments and results are objects'
 
 
 def _is_recursive(schema: JsonObject) -> bool:
@@ -121,21 +139,10 @@ def _is_recursive(schema: JsonObject) -> bool:
     waiting = set(references_of(schema))
     while waiting:
         reference = waiting.pop()
-        if reference not in targets:
-            found = set(references_of(resolve(reference, schema)))
-            targets[reference] = found
-            waiting |= found
-    return any(_reaches(reference, reference, targets) for reference in targets) or "#" in targets
-
-
-def _reaches(start: str, goal: str, targets: dict[str, set[str]]) -> bool:
-    seen: set[str] = set()
-    waiting = set(targets[start])
-    while waiting:
-        reference = waiting.pop()
-        if reference == goal:
-            return True
-        if reference not in seen:
-            seen.add(reference)
-            waiting |= targets[reference]
+        targets[reference] = set(references_of(resolve(reference, schema)))
+        waiting |= targets[reference] - targets.keys()
+    try:
+        TopologicalSorter(targets).prepare()
+    except CycleError:
+        return True
     return False

@@ -104,7 +104,7 @@ def gather(items: Sequence[Outcome], *, optional: bool) -> Outcome:
     """The outcome of a for_each step from those of its items, by position.
 
     SUCCEEDED when every item did, also for an empty list; with `optional` one success is enough, and what failed has
-    the value null. CANCELLED when the run was cancelled before all had ended. Else FAILED, ITEMS_FAILED.
+    the value null. Else FAILED, ITEMS_FAILED.
     """
     bad = [index for index, item in enumerate(items) if not item.succeeded]
     whole = Outcome(
@@ -117,10 +117,6 @@ def gather(items: Sequence[Outcome], *, optional: bool) -> Outcome:
     )
     if not bad or (optional and len(bad) < len(items)):
         return whole
-    if any(item.kind is StepOutcome.CANCELLED for item in items):
-        return replace(
-            whole, kind=StepOutcome.CANCELLED, reason=StepReason.RUN_CANCELLED, message="the run was cancelled"
-        )
     first = items[bad[0]]
     return replace(
         whole,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -27,9 +27,9 @@ class Step:
 
     id: str
     skill: Skill
-    arguments: Template
-    when: Expression | None
-    for_each: Expression | tuple[Json, ...] | None
+    arguments: Template = field(compare=False)
+    when: Expression | None = field(compare=False)
+    for_each: Expression | tuple[Json, ...] | None = field(compare=False)
     """An expression, a literal list, or None for a step that runs once."""
     optional: bool
     needs: tuple[str, ...]
@@ -37,7 +37,7 @@ class Step:
     tolerates: frozenset[str]
     """The needed steps whose absence it can do without, because its `when` tests `has(s.field)`."""
     source: JsonObject
-    """The step in the plan language."""
+    """The step in the plan language; what is compiled above is compiled from it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Plan:
     def mode(self) -> Mode:
         if any(step.needs for step in self.steps):
             return Mode.SEQUENTIAL
-        return (Mode.NONE, Mode.SINGLE)[len(self.steps)] if len(self.steps) < 2 else Mode.PARALLEL
+        return {0: Mode.NONE, 1: Mode.SINGLE}.get(len(self.steps), Mode.PARALLEL)
 
     @cached_property
     def by_id(self) -> dict[str, Step]:

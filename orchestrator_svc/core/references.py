@@ -6,16 +6,16 @@ Where a schema says nothing, nothing is refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.catalog import Skill, nearest
-from orchestrator_svc.core.expressions import Embedded, Expression, Reference, Template
-from orchestrator_svc.core.schemas import TYPES, Mismatch, alternatives, step_into, types_of
+from orchestrator_svc.core.expressions import Expression, Reference
+from orchestrator_svc.core.schemas import TYPES, all_alternatives, step_into, types_of
+from orchestrator_svc.core.wording import cut, selection
 
 _KINDS: Final[Mapping[str, frozenset[str]]] = {
     "bool": frozenset({"boolean"}),
@@ -29,183 +29,136 @@ _KINDS: Final[Mapping[str, frozenset[str]]] = {
 }
 """JSON types of the static kinds of expressions; a kind that is not here can be anything."""
 
-_PURE_PATH: Final = re.compile(r"""[a-z][a-z0-9_]*(\.[A-Za-z_]\w*|\[\d+\]|\["[^"\\]*"\]|\['[^'\\]*'\])*\Z""")
-
-_DECIDED_BY_KEYS: Final = frozenset(
-    {"required", "additionalProperties", "unevaluatedProperties", "type", "minItems", "maxItems", "minProperties"}
-    | {"maxProperties", "propertyNames", "dependentRequired"}
-)
-"""Keywords that hold or break whatever the expressions further in will give."""
+_NUMBERS: Final = frozenset({"integer", "number"})
+_MOST_LISTED: Final = 12
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What the steps of the plan are, by id."""
+class Known:
+    """What is known of a value that does not exist yet: the schemas that it may follow."""
 
-    skills: Mapping[str, Skill | None]
-    lists: frozenset[str]
-    """The steps with `for_each`: their value is the list of their items' results."""
+    schemas: tuple[Json, ...]
+    root: JsonObject
+    """What a `$ref` in them refers to."""
+
+    def at(self, path: Sequence[str | int | None]) -> Known:
+        """What is known of a part of it; no schemas if they rule it out."""
+        steps = [schemas for _, schemas in self.descend(path)]
+        return Known(steps[-1] if steps else self.schemas, self.root)
+
+    def descend(self, path: Sequence[str | int | None]) -> Iterator[tuple[list[JsonObject], tuple[Json, ...]]]:
+        """Part by part: the alternatives in which it is looked for, and what they say of it; no schemas end it."""
+        schemas = self.schemas
+        for part in path:
+            options = list(all_alternatives(schemas, self.root))
+            schemas = tuple(found for option in options if (found := step_into(option, part)) is not False)
+            yield options, schemas
+            if not schemas:
+                return
+
+    def types(self) -> frozenset[str]:
+        """The JSON types that it may have; none if it was ruled out."""
+        return frozenset[str]().union(*(types_of(schema, self.root) for schema in self.schemas))
 
 
-def reference_violations(expression: Expression, path: str, scope: Scope) -> Iterator[Violation]:
-    """Every field that the expression reads and that its step cannot have."""
-    seen = set()
-    for reference in expression.references:
-        place = (reference.step, reference.path)
-        if place in seen:
-            continue
-        seen.add(place)
-        problem = _unknown_field(reference, scope)
+Scope: TypeAlias = Mapping[str, Known]
+"""By name: steps, and `item`. A name that is not there can be anything."""
+
+
+def arguments_of(skill: Skill) -> Known:
+    return Known((skill.parameters,), skill.parameters)
+
+
+def result_of(skill: Skill, *, repeated: bool) -> Known:
+    """The value of a step; with for_each that is the list of its items' results."""
+    schema = skill.output_schema
+    return Known(({"type": "array", "items": schema} if repeated else schema,), schema)
+
+
+def element_of(for_each: Expression | None, scope: Scope) -> Known | None:
+    """The `item` of a for_each, if it is one field of a step's result."""
+    path = for_each.path if for_each is not None else None
+    known = scope.get(path.step) if path is not None else None
+    if path is None or known is None:
+        return None
+    element = known.at((*path.path, 0))
+    return element if element.schemas else None
+
+
+def field_violations(expression: Expression, path: str, scope: Scope) -> Iterator[Violation]:
+    """Every field that the expression reads and that cannot be there."""
+    places = dict.fromkeys((mention.step, mention.path) for mention in expression.mentions)
+    for step, parts in places:
+        problem = _unknown_field(Reference(step, parts, guarded=False), scope)
         if problem is not None:
             yield Violation(path, ViolationReason.FIELD_UNKNOWN, problem)
 
 
-def type_violation(expression: Expression, wanted: frozenset[str], path: str) -> Violation | None:
-    """A violation if the expression, by its own form, can never give one of the wanted JSON types."""
-    possible = _KINDS.get(expression.kind, TYPES)
-    if possible & wanted:
+def type_violation(expression: Expression, wanted: frozenset[str], path: str, scope: Scope) -> Violation | None:
+    """A violation if the expression can give none of the wanted JSON types, by its form or by the schemas it reads."""
+    return mismatch(path, _possible_types(expression, scope), wanted)
+
+
+def mismatch(path: str, possible: frozenset[str], wanted: frozenset[str]) -> Violation | None:
+    """A violation if nothing of what is possible is wanted."""
+    # A double may be integral, so number and integer are not told apart before there is a value.
+    if possible & (wanted | _NUMBERS if wanted & _NUMBERS else wanted):
         return None
-    return _mismatch(path, possible, wanted)
+    message = f"gives {_either(possible)}, and this place takes {_either(wanted)}"
+    return Violation(path, ViolationReason.TYPE_MISMATCH, message)
 
 
-def argument_violations(
-    skill: Skill, arguments: JsonObject, template: Template, path: str, scope: Scope
-) -> Iterator[Violation]:
-    """What is wrong with the arguments of a step, as far as it does not depend on results."""
-    embedded = [part.path for part in template.embedded]
-    for mismatch in skill.check_arguments.mismatches(arguments):
-        if any(mismatch.path[: len(part)] == part for part in embedded):
-            continue
-        around = any(part[: len(mismatch.path)] == mismatch.path for part in embedded)
-        if not around or mismatch.keyword in _DECIDED_BY_KEYS:
-            yield from describe(mismatch, skill.parameters, path)
-    for part in template.embedded:
-        violation = _embedded_violation(part, skill, f"{path}{_shown(part.path)}", scope)
-        if violation is not None:
-            yield violation
+def hint(name: str, known: Sequence[str]) -> str:
+    """What there is instead of a name that is not known."""
+    close = nearest(name, known)
+    if close is not None:
+        return f"did you mean `{close}`?"
+    if not known:
+        return "there are none"
+    listed = ", ".join(f"`{cut(field)}`" for field in sorted(known)[:_MOST_LISTED])
+    return f"there are {listed}" + (f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else "")
 
 
-def describe(mismatch: Mismatch, schema: JsonObject, path: str) -> Iterator[Violation]:
-    """A mismatch of arguments in the words of the plan language."""
-    place = f"{path}{_shown(mismatch.path)}"
-    if mismatch.keyword == "required":
-        for name in mismatch.names:
-            yield Violation(f"{place}.{name}", ViolationReason.ARGUMENT_MISSING, f"`{name}` is required")
-    elif mismatch.keyword in ("additionalProperties", "unevaluatedProperties") and mismatch.names:
-        known = _fields(_schemas_at(schema, mismatch.path))
-        for name in mismatch.names:
-            message = f"there is no argument `{_cut(name)}`; {_hint(name, known)}"
-            yield Violation(f"{place}.{_cut(name)}", ViolationReason.ARGUMENT_UNKNOWN, message)
-    else:
-        yield Violation(place, ViolationReason.ARGUMENT_INVALID, mismatch.message)
-
-
-def _embedded_violation(part: Embedded, skill: Skill, path: str, scope: Scope) -> Violation | None:
-    wanted = frozenset[str]().union(
-        *(types_of(option, skill.parameters) for option in _schemas_at(skill.parameters, part.path))
-    )
-    possible = _possible_types(part.expression, scope) if part.whole else frozenset({"string"})
-    if not wanted or possible & _numbers_alike(wanted):
-        return None
-    return _mismatch(path, possible, wanted)
+def fields(options: Sequence[JsonObject]) -> list[str]:
+    """The names that the schemas list, each once."""
+    listed = [option["properties"] for option in options if isinstance(option.get("properties"), dict)]
+    return list(dict.fromkeys(name for properties in listed if isinstance(properties, dict) for name in properties))
 
 
 def _possible_types(expression: Expression, scope: Scope) -> frozenset[str]:
     by_kind = _KINDS.get(expression.kind)
     if by_kind is not None:
         return by_kind
-    if len(expression.references) == 1 and _PURE_PATH.match(expression.source.strip()):
-        reference = expression.references[0]
-        skill = scope.skills.get(reference.step)
-        if skill is not None:
-            known = _schemas_of(reference, skill, scope)
-            return frozenset[str]().union(*(types_of(option, skill.output_schema) for option in known)) or TYPES
-    return TYPES
+    known = scope.get(expression.path.step) if expression.path is not None else None
+    if expression.path is None or known is None:
+        return TYPES
+    return known.at(expression.path.path).types() or TYPES  # what is ruled out has a violation of its own
 
 
 def _unknown_field(reference: Reference, scope: Scope) -> str | None:
-    """What to say of the first part of the path that its schema rules out."""
-    skill = scope.skills.get(reference.step)
-    if skill is None:
+    """What to say of the first part of the path that the schemas rule out."""
+    known = scope.get(reference.step)
+    if known is None:
         return None
-    path = list(reference.path)
-    if reference.step in scope.lists and path:
-        position = path.pop(0)
-        if isinstance(position, str):
-            return (
-                f"`{reference.step}` has for_each, so its value is a list: write {reference.step}[0].{position}, "
-                f"or {reference.step}.map(r, r.{position})"
+    for position, (options, schemas) in enumerate(known.descend(reference.path)):
+        if not schemas:
+            whole = reference.step + selection(reference.path[:position])
+            return _not_there(
+                whole, reference.path[position], Known(tuple(options), known.root).types(), fields(options)
             )
-    schemas: list[Json] = [skill.output_schema]
-    for part in path:
-        options = [option for schema in schemas for option in alternatives(schema, skill.output_schema)]
-        schemas = [found for found in (step_into(option, part) for option in options) if found is not False]
-        if schemas:
-            continue
-        if isinstance(part, str):
-            return f"the result of `{skill.id}` has no field `{_cut(part)}`; {_hint(part, _fields(options))}"
-        return f"`{skill.id}` does not give a list there, so it has no element [{part}]"
     return None
 
 
-def _schemas_of(reference: Reference, skill: Skill, scope: Scope) -> list[Json]:
-    path: Sequence[str | int | None] = reference.path
-    if reference.step in scope.lists:
-        if not path:
-            return [{"type": "array"}]
-        path = path[1:]
-    return _schemas_at(skill.output_schema, path)
-
-
-def _schemas_at(schema: JsonObject, path: Sequence[str | int | None]) -> list[Json]:
-    """The schemas that a value at this path may follow; empty if the schema rules the path out."""
-    schemas: list[Json] = [schema]
-    for part in path:
-        schemas = [
-            found
-            for current in schemas
-            for option in alternatives(current, schema)
-            if (found := step_into(option, part)) is not False
-        ]
-    return schemas
-
-
-def _numbers_alike(types: frozenset[str]) -> frozenset[str]:
-    """A double may be integral, so number and integer are not told apart before there is a value."""
-    numbers = frozenset({"integer", "number"})
-    return types | numbers if types & numbers else types
-
-
-def _fields(schemas: Sequence[Json]) -> list[str]:
-    found: list[str] = []
-    for schema in schemas:
-        properties = schema.get("properties") if isinstance(schema, dict) else None
-        if isinstance(properties, dict):
-            found.extend(properties)
-    return found
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = nearest(name, known)
-    listed = ", ".join(f"`{field}`" for field in sorted(known)[:12])
-    return f"did you mean `{close}`?" if close else f"there are {listed or 'none'}"
-
-
-def _mismatch(path: str, possible: frozenset[str], wanted: frozenset[str]) -> Violation:
-    return Violation(
-        path,
-        ViolationReason.TYPE_MISMATCH,
-        f"gives {_either(possible)}, and this place takes {_either(wanted)}",
-    )
+def _not_there(whole: str, part: str | int | None, types: frozenset[str], listed: Sequence[str]) -> str:
+    if not isinstance(part, str):
+        return f"`{whole}` is no list (it is {_either(types)}), so it has no element {selection([part])}"
+    if types == {"array"}:
+        field = selection([part])
+        return f"`{whole}` is a list: write {whole}[0]{field}, or {whole}.map(r, r{field})"
+    if "object" not in types:
+        return f"`{whole}` is no object (it is {_either(types)}), so it has no field `{cut(part)}`"
+    return f"`{whole}` has no field `{cut(part)}`; {hint(part, listed)}"
 
 
 def _either(types: frozenset[str]) -> str:
     return " or ".join(sorted(types))
-
-
-def _shown(path: Sequence[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{_cut(part)}" for part in path)
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 64 else name[:61] + "..."

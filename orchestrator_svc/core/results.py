@@ -9,6 +9,7 @@ from agentmesh.cards import Effect
 from agentmesh.jsonvalues import JsonObject, check_limits
 from orchestrator_svc.core.catalog import Skill
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, failed
+from orchestrator_svc.core.wording import place
 
 _REASONS: Final = {
     errors.ResultTooLarge: StepReason.RESULT_TOO_LARGE,
@@ -29,14 +30,13 @@ def accept(skill: Skill, result: JsonObject | None) -> Outcome:
         size = check_limits(result)
     except errors.ResultError as error:
         return failed(_REASONS[type(error)], error.message)
-    if skill.check_result.accepts(result):
+    mismatch = skill.check_result.first_mismatch(result)
+    if mismatch is None:
         return Outcome(StepOutcome.SUCCEEDED, result=result, result_bytes=size)
-    first = skill.check_result.mismatches(result)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first.path)
     return Outcome(
         StepOutcome.FAILED,
         StepReason.RESULT_INVALID,
-        f"the result of `{skill.id}` breaks its output schema at result{place}: {first.message}",
+        f"the result of `{skill.id}` breaks its output schema at result{place(mismatch.path)}: {mismatch.message}",
         result=result if skill.effect is Effect.SIDE_EFFECT else None,
         result_bytes=size,
     )

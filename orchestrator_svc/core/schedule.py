@@ -19,6 +19,7 @@ from orchestrator_svc.core.events import Call, Event, StepEnded, StepReady
 from orchestrator_svc.core.expressions import EvaluationFailed, Expression
 from orchestrator_svc.core.outcome import Outcome, StepReason, failed, gather, skipped
 from orchestrator_svc.core.plan import Plan, Step
+from orchestrator_svc.core.wording import place
 
 MAX_FAN_OUT: Final = 64
 
@@ -164,9 +165,10 @@ def _refusal(step: Step, arguments: JsonObject) -> Outcome | None:
         check_limits(arguments)
     except ResultError as error:
         return failed(StepReason.ARGUMENTS_INVALID, f"the resolved arguments cannot be sent: {error.message}")
-    if step.skill.check_arguments.accepts(arguments):
+    mismatch = step.skill.check_arguments.first_mismatch(arguments)
+    if mismatch is None:
         return None
-    first = step.skill.check_arguments.mismatches(arguments)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first.path)
-    message = f"the resolved arguments do not fit `{step.skill.id}`: arguments{place}: {first.message}"
+    message = (
+        f"the resolved arguments do not fit `{step.skill.id}`: arguments{place(mismatch.path)}: {mismatch.message}"
+    )
     return failed(StepReason.ARGUMENTS_INVALID, message)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import jsonschema_rs
 
 from agentmesh.jsonvalues import Json, JsonObject
+from orchestrator_svc.core.wording import place
+
+_MOST_MISMATCHES: Final = 1000
+"""Found in one value; nobody reads more."""
+
+_BRANCHES: Final = ("anyOf", "oneOf", "allOf")
+_SAYING: Final = frozenset({
+    "type", "properties", "patternProperties", "additionalProperties", "items", "prefixItems", "enum", "const",
+})  # fmt: skip
+"""Keywords that say which types and members a value has."""
 
 _CLOSING: Final = ("additionalProperties", "unevaluatedProperties")
-_MAX_REF_HOPS: Final = 16
+_BY_NAME: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Keywords whose value has schemas by a name that is not a keyword."""
+_LEFT: Final = frozenset({"const", "enum", "default", "examples", "not", "if"})
+"""Keywords with values, or with schemas that forbid more when they are opened."""
 
 TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 
@@ -33,62 +47,93 @@ class SchemaInvalid(ValueError):
 
 
 class Checker:
-    """A compiled schema. Immutable; a check takes well under a microsecond for small values."""
+    """A compiled schema. Immutable; a check takes under a microsecond for small values."""
 
     def __init__(self, schema: JsonObject) -> None:
         try:
             self._validator = jsonschema_rs.validator_for(schema, offline=True)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            message = getattr(error, "message", None) or str(error)
-            raise SchemaInvalid(message.splitlines()[0]) from error
-
-    def accepts(self, value: Json) -> bool:
-        return bool(self._validator.is_valid(value))
+        except jsonschema_rs.ValidationError as error:
+            where = place(error.instance_path).removeprefix(".")
+            raise SchemaInvalid(f"{where}: {_short(error.message)}" if where else _short(error.message)) from error
 
     def mismatches(self, value: Json) -> tuple[Mismatch, ...]:
-        return tuple(
-            Mismatch(tuple(error.instance_path), str(error.kind.name), _short(error.message), _names(error.kind))
-            for error in self._validator.iter_errors(value)
-        )
+        """What does not fit, at most 1,000 of them."""
+        return tuple(self._mismatch(error) for error in islice(self._validator.iter_errors(value), _MOST_MISMATCHES))
+
+    def first_mismatch(self, value: Json) -> Mismatch | None:
+        """What does not fit, if anything: one of them, without looking for the others."""
+        return next((self._mismatch(error) for error in self._validator.iter_errors(value)), None)
+
+    @staticmethod
+    def _mismatch(error: jsonschema_rs.ValidationError) -> Mismatch:
+        return Mismatch(tuple(error.instance_path), str(error.kind.name), _short(error.message), _names(error.kind))
 
 
 def opened(schema: Json) -> Json:
-    """The schema without the rules that forbid further fields: results may have more than they promise."""
+    """The schema without the rules that forbid further members: results may have more than they promise.
+
+    With more members a value may fit several branches of a oneOf, so that becomes an anyOf.
+    """
     if isinstance(schema, list):
         return [opened(element) for element in schema]
     if not isinstance(schema, dict):
         return schema
-    return {key: opened(value) for key, value in schema.items() if not (key in _CLOSING and value is False)}
+    found: JsonObject = {}
+    for key, value in schema.items():
+        if key in _CLOSING and value is False:
+            continue
+        if key in _BY_NAME and isinstance(value, dict):
+            found[key] = {name: opened(inner) for name, inner in value.items()}
+        else:
+            found[key] = value if key in _LEFT else opened(value)
+    if "oneOf" in found and "anyOf" not in found:
+        found["anyOf"] = found.pop("oneOf")
+    return found
 
 
 def alternatives(schema: Json, root: JsonObject) -> Iterator[JsonObject]:
     """The schemas that a value may follow: `$ref` resolved, anyOf / oneOf / allOf laid side by side.
 
-    A schema that says nothing yields `{}`.
+    A schema that says nothing yields `{}`. What several references share comes once.
     """
-    yield from _alternatives(schema, root, _MAX_REF_HOPS)
+    return all_alternatives([schema], root)
+
+
+def all_alternatives(schemas: Iterable[Json], root: JsonObject) -> Iterator[JsonObject]:
+    """The alternatives of several schemas together. Their number is at most that of the schemas written in `root`."""
+    seen: set[str] = set()
+    found = [option for schema in schemas for option in _alternatives(schema, root, seen)]
+    yield from found or [{}]
 
 
 def step_into(schema: JsonObject, part: str | int | None) -> Json:
-    """What `schema` says of the member `part` (a field, or an element of a list).
+    """What `schema` says of the member `part`: a field, an element of a list, or None for one that is computed.
 
     Returns a schema (`True` where nothing is said), or `False` where there is no such member: a field that is not
-    listed although others are, unless further ones are allowed by name.
+    listed although others are, unless further ones are allowed explicitly.
     """
     if isinstance(part, str):
-        properties = schema.get("properties")
-        if not isinstance(properties, dict) or schema.get("patternProperties"):
-            further = schema.get("additionalProperties")
-            return further if isinstance(further, dict) else _may_be(schema, "object")
-        if part in properties:
-            return properties[part]
-        further = schema.get("additionalProperties", False)
-        return further if isinstance(further, dict) else further is True
-    items = schema.get("items")
-    prefix = schema.get("prefixItems")
-    if isinstance(prefix, list) and isinstance(part, int) and part < len(prefix):
+        return _field(schema, part)
+    if part is None and _may_be(schema, "object"):
+        return True
+    items, prefix = schema.get("items"), schema.get("prefixItems")
+    if isinstance(prefix, list) and isinstance(part, int) and 0 <= part < len(prefix):
         return prefix[part]
+    if isinstance(prefix, list) and part is None:
+        return True
     return items if isinstance(items, (dict, bool)) else _may_be(schema, "array")
+
+
+def _field(schema: JsonObject, name: str) -> Json:
+    properties = schema.get("properties")
+    if isinstance(properties, dict) and name in properties:
+        return properties[name]
+    if schema.get("patternProperties"):
+        return True
+    further = schema.get("additionalProperties")
+    if isinstance(further, (dict, bool)):
+        return further
+    return "properties" not in schema and _may_be(schema, "object")
 
 
 def types_of(schema: Json, root: JsonObject) -> frozenset[str]:
@@ -137,41 +182,35 @@ def _may_be(schema: JsonObject, name: str) -> bool:
     return name in _declared_types(schema)
 
 
-def _alternatives(schema: Json, root: JsonObject, hops: int) -> Iterator[JsonObject]:
+def _alternatives(schema: Json, root: JsonObject, seen: set[str]) -> Iterator[JsonObject]:
     if not isinstance(schema, dict):
         yield {}
         return
     reference = schema.get("$ref")
-    if isinstance(reference, str):
-        target = resolve(reference, root) if hops > 0 else None
-        yield from _alternatives(target, root, hops - 1)
-        return
-    branches = [
-        branch
-        for key in ("anyOf", "oneOf", "allOf")
-        for branch in _as_list(schema.get(key))
-        if isinstance(branch, dict)
-    ]
-    if not branches:
-        yield schema
-        return
-    if schema.get("properties") or schema.get("type"):
+    branches = [branch for key in _BRANCHES for branch in _as_list(schema.get(key)) if isinstance(branch, dict)]
+    if _SAYING & schema.keys() or not (branches or isinstance(reference, str)):
         yield schema
     for branch in branches:
-        yield from _alternatives(branch, root, hops)
+        yield from _alternatives(branch, root, seen)
+    if isinstance(reference, str) and reference not in seen:
+        seen.add(reference)
+        yield from _alternatives(resolve(reference, root), root, seen)
 
 
 def resolve(reference: str, root: JsonObject) -> Json:
-    """The schema that a reference within the document names; None if it names none."""
-    if not reference.startswith("#"):
+    """The schema that a JSON pointer within the document, such as `#/$defs/Row`, names; None if it names none."""
+    if reference != "#" and not reference.startswith("#/"):
         return None
-    place: Json = root
-    for part in reference.removeprefix("#").split("/")[1:]:
+    found: Json = root
+    for part in reference.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(place, dict) or key not in place:
+        if isinstance(found, dict) and key in found:
+            found = found[key]
+        elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        else:
             return None
-        place = place[key]
-    return place
+    return found
 
 
 def references_of(schema: Json) -> Iterator[str]:
