@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final
 
@@ -23,15 +23,9 @@ _KEYWORD_FIELD: Final = re.compile(r"no viable alternative at input '\.(\w+)'")
 _SHOWN: Final = 100  # characters of a source or a token in a message
 
 
-def unknown(names: tuple[str, ...], declared: Iterable[str]) -> UnknownName:
-    """Return the error for names that are not declared, with the nearest one to the first that is."""
-    name = names[0]
-    if name in VARIABLES:  # now is always declared
-        return UnknownName(names, f"`{name}` exists only in the arguments of a step with for_each")
-    habit = {"True": "true", "False": "false", "None": "null", "undefined": "null"}.get(name)
-    nearest = [habit] if habit else get_close_matches(name, sorted(declared), n=1)
-    hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
-    return UnknownName(names, f"there is no step or variable `{name}`{hint}")
+def unknown(names: Iterable[str], declared: Collection[str]) -> UnknownName:
+    """Return the error for names that are not declared, each with the nearest one that is."""
+    return UnknownName({name: _unknown(name, declared) for name in names})
 
 
 def undeclared(text: str) -> frozenset[str]:
@@ -66,6 +60,15 @@ def failed(source: str, text: str) -> EvaluationFailed:
     elif message.startswith("Applying SELECT to non-message type"):
         message = "a field is selected from a value that is no object"
     return EvaluationFailed(f"`{_shortened(source.strip())}`: {message}")
+
+
+def _unknown(name: str, declared: Collection[str]) -> str:
+    if name in VARIABLES:  # now is always declared
+        return f"`{name}` exists only in the arguments of a step with for_each"
+    habit = {"True": "true", "False": "false", "None": "null", "undefined": "null"}.get(name)
+    nearest = [habit] if habit else get_close_matches(name, sorted(declared), n=1)
+    hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
+    return f"there is no step or variable `{_shortened(name)}`{hint}"
 
 
 def _compile_message(source: str, message: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class ExpressionInvalid(Exception):
     """The expression does not compile. The message says what, in which column, and where possible what to write."""
@@ -19,16 +21,16 @@ class UnknownName(ExpressionInvalid):
     """The expression mentions names that are not declared where it stands.
 
     Attributes:
-        names: All of them, each once, in reading order; the message is about the first.
+        messages: What to say of each name, in reading order; `message` is about the first.
     """
 
-    def __init__(self, names: tuple[str, ...], message: str) -> None:
-        super().__init__(message)
-        self.names = names
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        super().__init__(next(iter(messages.values())))
+        self.messages = messages
 
     @property
     def name(self) -> str:
-        return self.names[0]
+        return next(iter(self.messages))
 
 
 class EvaluationFailed(Exception):
