@@ -1,0 +1,1 @@
+"""Agent that measures the machine it runs on and the processes there."""
