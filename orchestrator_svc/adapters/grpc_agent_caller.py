@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from agentmesh import errors
 from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
 from agentmesh.transport import code_of, from_struct_off_loop, open_channel, reason_of, to_struct
+from agentmesh.transport.details import STATUS_KEY
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed
+
+_NOT_CONNECTED: Final = ("failed to connect to all addresses", "errors resolving ")
+"""How the gRPC core says that there is no connection to send a request over."""
 
 
 class GrpcAgentCaller:
@@ -54,27 +60,34 @@ class GrpcAgentCaller:
     async def close(self) -> None:
         """Close every channel."""
         channels, self._channels = self._channels, {}
-        await asyncio.gather(*(channel.close() for channel in channels.values()))
+        await _close(channels.values())
 
     @asynccontextmanager
     async def _channel(self, agent: str, address: str) -> AsyncIterator[grpc.aio.Channel]:
         """The channel to an address, kept open for as long as it is used and the address is listed."""
+        left: list[grpc.aio.Channel] = []
         if address not in self._channels:
-            await self._close_unlisted()
+            left = self._take_unlisted()
             self._channels[address] = open_channel(address, peer=f"agent `{agent}` at {address}")
         self._in_use[address] += 1
         try:
+            # Closing takes a moment, in which other calls begin: by now they find this channel, and none of the others.
+            await _close(left)
             yield self._channels[address]
         finally:
             self._in_use[address] -= 1
 
-    async def _close_unlisted(self) -> None:
+    def _take_unlisted(self) -> list[grpc.aio.Channel]:
         """An agent that drains has left the list and still answers what it has begun, so a channel in use stays."""
         listed = self._addresses()
         left = [address for address in self._channels if address not in listed and not self._in_use[address]]
         for address in left:
             del self._in_use[address]
-            await self._channels.pop(address).close()
+        return [self._channels.pop(address) for address in left]
+
+
+async def _close(channels: Iterable[grpc.aio.Channel]) -> None:
+    await asyncio.gather(*(channel.close() for channel in channels))
 
 
 def _request(call: AgentCall) -> agent_service_pb2.ExecuteRequest:
@@ -92,19 +105,36 @@ def _request(call: AgentCall) -> agent_service_pb2.ExecuteRequest:
 
 def _failure(error: MeshError, address: str) -> CallFailed:
     cause = error.__cause__
-    spending = NOTHING_SPENT
-    sent = True
-    remote_reason = ""
-    if isinstance(cause, grpc.aio.AioRpcError):
-        sent = not (cause.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (cause.details() or ""))
-        spending = _reported(cause)
-        remote_reason = error.remote_reason if isinstance(error, errors.RemoteError) else str(reason_of(error))
-    elif isinstance(error, errors.DeadlineExceeded):
-        # Our own interceptor found that nothing remained, so nothing was sent.
-        sent = False
+    if not isinstance(cause, grpc.aio.AioRpcError):
+        # Our own interceptor found that nothing of the deadline remained, or the channel was closed under the call.
+        sent = not isinstance(error, errors.DeadlineExceeded)
+        return CallFailed(error, code=code_of(error), endpoint=address, sent=sent)
     return CallFailed(
-        error, code=code_of(error), agent_reason=remote_reason, endpoint=address, sent=sent, spending=spending
+        error,
+        code=code_of(error),
+        agent_reason=_reason_of_agent(error, cause),
+        endpoint=address,
+        sent=not _never_connected(cause),
+        spending=_reported(cause),
     )
+
+
+def _reason_of_agent(error: MeshError, cause: grpc.aio.AioRpcError) -> str:
+    """The reason as the agent wrote it; empty for a status that it gave without one, and for what gRPC itself says."""
+    if isinstance(error, errors.RemoteError):
+        return error.remote_reason
+    return str(reason_of(error)) if _has_details(cause) else ""
+
+
+def _never_connected(cause: grpc.aio.AioRpcError) -> bool:
+    """True if the request certainly did not leave: the words are those of the gRPC core, and not the agent's."""
+    if cause.code() is not grpc.StatusCode.UNAVAILABLE or _has_details(cause):
+        return False
+    return (cause.details() or "").startswith(_NOT_CONNECTED)
+
+
+def _has_details(cause: grpc.aio.AioRpcError) -> bool:
+    return any(key == STATUS_KEY for key, _ in cause.trailing_metadata() or ())
 
 
 def _reported(error: grpc.aio.AioRpcError) -> AgentSpending:
@@ -113,7 +143,7 @@ def _reported(error: grpc.aio.AioRpcError) -> AgentSpending:
         if key == AGENT_USAGE and isinstance(value, bytes):
             try:
                 return _spending(usage_pb2.AgentUsage.FromString(value))
-            except ValueError:
+            except DecodeError:
                 return NOTHING_SPENT
     return NOTHING_SPENT
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import Code, DeadlineExceeded, MeshError, NoEndpoint, SkillNotFound
+from agentmesh.errors import Code, DeadlineExceeded, MeshError, NoEndpoint, SkillNotFound, Unreachable
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import code_of, reason_of
-from orchestrator_svc.app.ledger import NOTHING_SPENT
+from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed
 
 SkillFunction: TypeAlias = "Callable[[JsonObject], Awaitable[JsonObject | None]]"
@@ -23,6 +23,10 @@ class FunctionAgentCaller:
 
     skills: Mapping[str, SkillFunction]
     """By skill id. A function raises MeshError to answer with a status."""
+    dead: Collection[str] = ()
+    """Agents that are listed and cannot be reached."""
+    spending: Mapping[str, AgentSpending] = field(default_factory=dict)
+    """By skill id: what each of its calls reports, failed ones too."""
     started: list[AgentCall] = field(default_factory=list)
     ended: list[AgentCall] = field(default_factory=list)
     cancelled: list[AgentCall] = field(default_factory=list)
@@ -30,20 +34,25 @@ class FunctionAgentCaller:
     most_at_once: int = 0
 
     async def call(self, call: AgentCall, deadline: Deadline) -> AgentReply:
-        agent = call.skill.agent
-        if not any(identifier.startswith(f"{agent}__") for identifier in self.skills):
-            raise CallFailed(
-                NoEndpoint(f"no endpoint of `{agent}` is known just now"), code=Code.UNAVAILABLE, sent=False
-            )
-        endpoint = f"fake:{agent}"
+        endpoint = self._endpoint(call.skill.agent, deadline)
+        spending = self.spending.get(call.skill.id, NOTHING_SPENT)
         self.started.append(call)
         self.running += 1
         self.most_at_once = max(self.most_at_once, self.running)
         try:
-            result = await self._result(call, deadline)
+            async with asyncio.timeout(deadline.remaining()):
+                result = await self._result(call)
+        except TimeoutError as error:
+            late = DeadlineExceeded("the deadline passed")
+            raise CallFailed(late, code=code_of(late), endpoint=endpoint, sent=True) from error
         except MeshError as error:
             raise CallFailed(
-                error, code=code_of(error), agent_reason=str(reason_of(error)), endpoint=endpoint, sent=True
+                error,
+                code=code_of(error),
+                agent_reason=str(reason_of(error)),
+                endpoint=endpoint,
+                sent=True,
+                spending=spending,
             ) from error
         except asyncio.CancelledError:
             self.cancelled.append(call)
@@ -51,14 +60,26 @@ class FunctionAgentCaller:
         finally:
             self.running -= 1
             self.ended.append(call)
-        return AgentReply(result, endpoint, NOTHING_SPENT)
+        return AgentReply(result, endpoint, spending)
 
-    async def _result(self, call: AgentCall, deadline: Deadline) -> JsonObject | None:
+    def _endpoint(self, agent: str, deadline: Deadline) -> str:
+        """The address of an agent that can be called now."""
+        address = f"fake:{agent}"
+        if agent in self.dead:
+            raise CallFailed(
+                Unreachable(f"agent `{agent}` is unavailable"), code=Code.UNAVAILABLE, endpoint=address, sent=False
+            )
+        if not any(identifier.startswith(f"{agent}__") for identifier in self.skills):
+            raise CallFailed(
+                NoEndpoint(f"no endpoint of `{agent}` is known just now"), code=Code.UNAVAILABLE, sent=False
+            )
+        if deadline.expired:
+            error = DeadlineExceeded(f"no time was left to call agent `{agent}`")
+            raise CallFailed(error, code=Code.DEADLINE_EXCEEDED, endpoint=address, sent=False)
+        return address
+
+    async def _result(self, call: AgentCall) -> JsonObject | None:
         function = self.skills.get(call.skill.id)
         if function is None:
             raise SkillNotFound(f"no skill `{call.skill.name}`")
-        try:
-            async with asyncio.timeout(deadline.remaining()):
-                return await function(call.arguments)
-        except TimeoutError as error:
-            raise DeadlineExceeded("the deadline passed") from error
+        return await function(call.arguments)
