@@ -1,19 +1,26 @@
-"""gRPC as the mesh uses it: servers, channels, one interceptor a side, the table of errors, JSON in messages."""
+"""gRPC as the mesh uses it: servers, channels, one interceptor a side, the table of errors, JSON in messages.
 
-from agentmesh.transport.channel import open_channel
-from agentmesh.transport.client_interceptor import reading
-from agentmesh.transport.listen import CannotListen
-from agentmesh.transport.server import MeshServer, Service, build_server
-from agentmesh.transport.signals import run_until_signal
-from agentmesh.transport.status import code_of, from_rpc_error, from_status, reason_of, to_status
-from agentmesh.transport.structs import (
-    from_struct,
-    from_struct_off_loop,
-    from_value,
-    to_struct,
-    to_struct_off_loop,
-    to_value,
-)
+What is named here is imported when it is first used: a client does not wait for what only servers need (0.2 s).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentmesh.transport.channel import open_channel
+    from agentmesh.transport.client_interceptor import reading
+    from agentmesh.transport.listen import CannotListen
+    from agentmesh.transport.server import MeshServer, Service, build_server
+    from agentmesh.transport.signals import run_until_signal
+    from agentmesh.transport.status import code_of, from_rpc_error, from_status, reason_of, to_status
+    from agentmesh.transport.structs import (
+        from_struct,
+        from_struct_off_loop,
+        from_value,
+        to_struct,
+        to_struct_off_loop,
+        to_value,
+    )
 
 __all__ = [
     "CannotListen",
@@ -35,3 +42,29 @@ __all__ = [
     "to_struct_off_loop",
     "to_value",
 ]
+
+_MODULES = {
+    "channel": ("open_channel",),
+    "client_interceptor": ("reading",),
+    "listen": ("CannotListen",),
+    "server": ("MeshServer", "Service", "build_server"),
+    "signals": ("run_until_signal",),
+    "status": ("code_of", "from_rpc_error", "from_status", "reason_of", "to_status"),
+    "structs": (
+        "from_struct",
+        "from_struct_off_loop",
+        "from_value",
+        "to_struct",
+        "to_struct_off_loop",
+        "to_value",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value  # once
+    return value
