@@ -7,7 +7,7 @@ import re
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmesh.errors import Code
@@ -143,6 +143,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.text())
 def test_whatever_the_data_is_it_stays_on_its_line_and_can_be_read_back(result: dict[str, Json], message: str) -> None:
     lines = text(a_brief(s=Outcome(StepOutcome.SUCCEEDED, message=message, result=result))).splitlines()
