@@ -49,6 +49,8 @@ class Output(ABC):
 
     rich: bool
     """Whether a person reads this in a terminal."""
+    marks: bool
+    """Whether marks and arrows beyond ASCII can be shown."""
 
     @abstractmethod
     def line(self, *spans: Span) -> None:
@@ -91,14 +93,18 @@ class PlainOutput(Output):
     """For pipes, files and logs."""
 
     rich = False
+    marks = False
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._empty = True
 
     def line(self, *spans: Span) -> None:
-        self._write(visible(_plain(spans)).rstrip())
+        self._write(_one_line("".join(_content(span) for span in spans)).rstrip())
 
     def heading(self, title: str, note: str = "") -> None:
+        if not self._empty:
+            self.line()
         self.line(f"{title}: {note}" if note else f"{title}:")
 
     def text(self, text: str, *, markdown: bool = False) -> None:  # noqa: ARG002 - written as it is
@@ -110,7 +116,7 @@ class PlainOutput(Output):
             self.line("  " * (depth + 1), arrow, *node.line)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        shown = [[visible(cell).replace("\n", " ") for cell in row] for row in (columns, *rows)]
+        shown = [[_one_line(cell) for cell in row] for row in (columns, *rows)]
         widths = [max(len(row[column]) for row in shown) for column in range(len(columns))]
         for row in shown:
             self._write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -119,6 +125,7 @@ class PlainOutput(Output):
         self._write(_json_text(document))
 
     def _write(self, text: str) -> None:
+        self._empty = False
         try:
             self._stream.write(text + "\n")
             self._stream.flush()  # a reader of a pipe sees each line when it is there
@@ -135,6 +142,7 @@ class TerminalOutput(Output):
         from rich.console import Console  # noqa: PLC0415 - 50 ms that a pipe need not wait
 
         self._console: Console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self.marks = self._console.encoding.startswith("utf")
 
     def line(self, *spans: Span) -> None:
         self._print(_styled(spans))
@@ -145,7 +153,7 @@ class TerminalOutput(Output):
 
     def text(self, text: str, *, markdown: bool = False) -> None:
         if not markdown:
-            self._print(_styled([visible(text.rstrip("\n"))]))
+            self._print(visible(text.rstrip("\n")))
             return
         from rich.markdown import Markdown  # noqa: PLC0415 - only for an answer of a model
 
@@ -157,7 +165,7 @@ class TerminalOutput(Output):
 
         for node in nodes:
             tree = Tree(_styled(node.line), guide_style="dim")
-            _grow(tree, node.children, arrow="▶ " if self._utf8() else "> ")
+            _grow(tree, node.children, arrow="▶ " if self.marks else "> ")
             self._print(tree)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -171,15 +179,12 @@ class TerminalOutput(Output):
         self._print(table)
 
     def json(self, document: Json) -> None:
-        self._print(_styled([_json_text(document)]))
+        self._print(_json_text(document))
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         with self._console.status(_styled([(what, "dim")]), spinner="dots"):
             yield
-
-    def _utf8(self) -> bool:
-        return self._console.encoding.startswith("utf")
 
     def _print(self, what: RenderableType) -> None:
         from rich.text import Text  # noqa: PLC0415
@@ -196,8 +201,12 @@ def _json_text(document: Json) -> str:
     return visible(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def _plain(spans: Line) -> str:
-    return "".join(span if isinstance(span, str) else span[0] for span in spans)
+def _one_line(text: str) -> str:
+    return visible(text).replace("\n", " ")
+
+
+def _content(span: Span) -> str:
+    return span if isinstance(span, str) else span[0]
 
 
 def _styled(spans: Line) -> Text:
@@ -205,8 +214,7 @@ def _styled(spans: Line) -> Text:
 
     text = Text()
     for span in spans:
-        content, style = (span, "") if isinstance(span, str) else span
-        text.append(visible(content), style)
+        text.append(_one_line(_content(span)), "" if isinstance(span, str) else span[1])
     return text
 
 

@@ -12,6 +12,8 @@ from agentmesh.client.plans import MAX_PLAN_BYTES
 from agentmesh.jsonvalues import Json, JsonObject
 
 STDIN: Final = "-"
+MAX_YAML_BYTES: Final = 256 * 1024
+"""A second or three for the loader in Python; the one in C crashes on deeply nested text."""
 _ADVICE: Final = 'a plan is {"steps": [{"id": "...", "skill": "...", "arguments": {}}]}, in JSON or YAML'
 
 
@@ -61,6 +63,8 @@ def _parsed(content: bytes, where: str) -> Json:
 
 
 def _parsed_yaml(text: str, where: str) -> Json:
+    if len(text) > MAX_YAML_BYTES:
+        raise CommandFailed(f"{where} is too large for YAML, write more than 256 KiB as JSON", code=ExitCode.USAGE)
     import yaml  # noqa: PLC0415 - 20 ms that JSON need not wait
 
     try:

@@ -82,7 +82,7 @@ def _llm_note(usage: Usage, source: PlanSource) -> str:
 
 def duration(seconds: float) -> str:
     """Return e.g. `0.4 ms`, `12 ms`, `1.24 s`."""
-    if seconds < 0.01:
+    if 0 < seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
@@ -108,7 +108,7 @@ def _show_steps(output: Output, steps: tuple[StepReport, ...]) -> None:
 
 
 def _outcome(output: Output, outcome: StepOutcome) -> list[Span]:
-    if not output.rich:
+    if not output.marks:
         return [outcome.ljust(len(StepOutcome.SUCCEEDED))]
     mark, colour = _MARKS[outcome]
     return [(mark, colour), " ", (outcome.lower().replace("_", " ").ljust(9), colour)]
@@ -157,6 +157,6 @@ def _times(answer: Answer) -> str:
         parts.append(f"route {duration(timings.route)}")
     if answer.steps:
         parts.append(f"execute {duration(timings.execute)}")
-    if answer.answer_source is not AnswerSource.NONE:
+    if timings.synthesize:
         parts.append(f"synthesize {duration(timings.synthesize)}")
     return ", ".join([*parts, f"overhead {duration(timings.overhead)}"])

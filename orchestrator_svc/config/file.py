@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-_MAX_BYTES: Final = 1024 * 1024
+_MAX_BYTES: Final = 256 * 1024
 """More is not a configuration but the wrong file."""
 _YAML: Final = (".yaml", ".yml", ".json")
 

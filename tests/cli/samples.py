@@ -1,0 +1,264 @@
+"""Answers that a mesh might give, written by hand: every kind of step is in one of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from agentmesh.client.plans import plan_message
+from agentmesh.jsonvalues import JsonObject
+from agentmesh.transport.structs import to_struct
+from agentmesh.v1 import card_pb2, plan_pb2, run_pb2, usage_pb2
+from agentmesh.v1 import orchestrator_service_pb2 as pb
+from agentmesh.v1 import registry_service_pb2 as registry_pb
+
+RUN_ID = "0123456789abcdef0123456789abcdef"
+BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+PLAN: JsonObject = {
+    "steps": [
+        {"id": "scan", "skill": "analytics_agent__get_trends", "arguments": {"entity": "host", "window_minutes": 60}},
+        {
+            "id": "conf",
+            "skill": "config_agent__check_config",
+            "arguments": {"component": "${scan.anomalies[0].component}"},
+            "when": "size(scan.anomalies) > 0",
+        },
+        {
+            "id": "each",
+            "skill": "data_agent__get_report",
+            "arguments": {"entity": "${item}", "note": "not of scan or conf"},
+            "for_each": ["host", "nobody"],
+            "optional": True,
+        },
+        {
+            "id": "mail",
+            "skill": "mail_agent__send",
+            "arguments": {"text": "${conf.summary}: ${text(scan.anomalies)}"},
+            "depends_on": ["each"],
+        },
+    ]
+}
+
+
+def seconds(value: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(value * 1e9))
+    return duration
+
+
+def at(milliseconds: int) -> Timestamp:
+    moment = Timestamp()
+    moment.FromDatetime(BEGAN + timedelta(milliseconds=milliseconds))
+    return moment
+
+
+def full_answer() -> pb.AskResponse:
+    """Every outcome of a step, with items, retries and results."""
+    return pb.AskResponse(
+        run_id=RUN_ID,
+        mode=plan_pb2.MODE_SEQUENTIAL,
+        outcome=run_pb2.RUN_OUTCOME_PARTIAL,
+        answer="Two things were found.\n\n- checkout is slow\n- nobody is unknown",
+        answer_source=run_pb2.ANSWER_SOURCE_LLM,
+        plan=plan_message(PLAN),
+        plan_source=plan_pb2.PLAN_SOURCE_LLM,
+        planner="some-model",
+        steps=[
+            run_pb2.StepResult(
+                step_id="scan",
+                skill="analytics_agent__get_trends",
+                outcome=run_pb2.STEP_OUTCOME_SUCCEEDED,
+                attempts=2,
+                endpoint="127.0.0.1:4001",
+                started_at=at(0),
+                ended_at=at(120),
+                result=to_struct({"anomalies": [{"component": "checkout", "score": 4.0}], "count": 1}),
+                result_bytes=63,
+            ),
+            run_pb2.StepResult(
+                step_id="conf",
+                skill="config_agent__check_config",
+                outcome=run_pb2.STEP_OUTCOME_FAILED,
+                reason=run_pb2.STEP_REASON_AGENT_ERROR,
+                message="no component `checkout`",
+                code=5,
+                agent_reason="NOT_FOUND",
+                attempts=1,
+                endpoint="127.0.0.1:4002",
+                started_at=at(121),
+                ended_at=at(125),
+            ),
+            run_pb2.StepResult(
+                step_id="each",
+                skill="data_agent__get_report",
+                outcome=run_pb2.STEP_OUTCOME_SUCCEEDED,
+                attempts=2,
+                started_at=at(1),
+                ended_at=at(1501),
+                items=[
+                    run_pb2.ItemResult(
+                        index=0,
+                        outcome=run_pb2.STEP_OUTCOME_SUCCEEDED,
+                        attempts=1,
+                        result=to_struct({"cpu": 0.5}),
+                    ),
+                    run_pb2.ItemResult(
+                        index=1,
+                        outcome=run_pb2.STEP_OUTCOME_TIMED_OUT,
+                        reason=run_pb2.STEP_REASON_DEADLINE_EXCEEDED,
+                        message="data_agent did not answer within 1.5 s",
+                        attempts=1,
+                    ),
+                ],
+            ),
+            run_pb2.StepResult(
+                step_id="mail",
+                skill="mail_agent__send",
+                outcome=run_pb2.STEP_OUTCOME_SKIPPED,
+                reason=run_pb2.STEP_REASON_UPSTREAM_FAILED,
+                because_of=["conf"],
+                ended_at=at(1501),
+            ),
+        ],
+        usage=usage_pb2.Usage(
+            llm_calls=2,
+            llm_requests=3,
+            models=["some-model", "some-model"],
+            input_tokens=1200,
+            output_tokens=80,
+            cost_usd=0.00124,
+            agent_calls=5,
+        ),
+        timings=run_pb2.Timings(
+            total=seconds(2.5),
+            route=seconds(0.4),
+            execute=seconds(1.501),
+            synthesize=seconds(0.59),
+            critical_path=seconds(1.5),
+            overhead=seconds(0.0042),
+        ),
+    )
+
+
+def offline_answer() -> pb.AskResponse:
+    """One step, no model."""
+    return pb.AskResponse(
+        run_id=RUN_ID,
+        mode=plan_pb2.MODE_SINGLE,
+        outcome=run_pb2.RUN_OUTCOME_COMPLETE,
+        answer="cpu  12 %\nmem  40 %",
+        answer_source=run_pb2.ANSWER_SOURCE_RENDERED,
+        plan=plan_message({"steps": [{"id": "a", "skill": "data_agent__get_report", "arguments": {}}]}),
+        plan_source=plan_pb2.PLAN_SOURCE_OFFLINE,
+        planner="offline",
+        steps=[
+            run_pb2.StepResult(
+                step_id="a",
+                skill="data_agent__get_report",
+                outcome=run_pb2.STEP_OUTCOME_SUCCEEDED,
+                attempts=1,
+                started_at=at(0),
+                ended_at=at(7),
+            )
+        ],
+        usage=usage_pb2.Usage(agent_calls=1),
+        timings=run_pb2.Timings(
+            total=seconds(0.012), route=seconds(0.003), execute=seconds(0.007), synthesize=seconds(0.001),
+            critical_path=seconds(0.007), overhead=seconds(0.001),
+        ),
+    )  # fmt: skip
+
+
+def raw_answer() -> pb.AskResponse:
+    """The same without a text, with the result."""
+    answer = offline_answer()
+    answer.answer = ""
+    answer.answer_source = run_pb2.ANSWER_SOURCE_NONE
+    answer.timings.ClearField("synthesize")
+    answer.steps[0].result.CopyFrom(to_struct({"cpu_percent": 12.0, "load": [0.5, 1.0], "name": "host"}))
+    answer.steps[0].result_bytes = 55
+    return answer
+
+
+def no_agent_answer() -> pb.AskResponse:
+    return pb.AskResponse(
+        run_id=RUN_ID,
+        mode=plan_pb2.MODE_NONE,
+        outcome=run_pb2.RUN_OUTCOME_NO_AGENT,
+        answer="Nobody here can do that.",
+        answer_source=run_pb2.ANSWER_SOURCE_RENDERED,
+        plan_source=plan_pb2.PLAN_SOURCE_OFFLINE,
+        planner="offline",
+        timings=run_pb2.Timings(total=seconds(0.002), route=seconds(0.001), overhead=seconds(0.001)),
+    )
+
+
+def routed() -> pb.PlanResponse:
+    return pb.PlanResponse(
+        plan=plan_message(PLAN),
+        mode=plan_pb2.MODE_SEQUENTIAL,
+        plan_source=plan_pb2.PLAN_SOURCE_LLM,
+        planner="some-model",
+        usage=usage_pb2.Usage(llm_calls=1, llm_requests=1, models=["some-model"], input_tokens=900, output_tokens=60),
+        catalog_fingerprint="ab" * 32,
+    )
+
+
+def listing() -> registry_pb.ListAgentsResponse:
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {
+            "entity": {"type": "string", "default": "host", "description": "What to report on."},
+            "unit": {"type": "string", "enum": ["percent", "bytes"]},
+            "to": {"type": "string"},
+        },
+        "required": ["to"],
+    }
+    return registry_pb.ListAgentsResponse(
+        agents=[
+            registry_pb.RegisteredAgent(
+                card=card_pb2.AgentCard(
+                    name="data_agent",
+                    version="0.1.0",
+                    description="Reports of this machine.",
+                    skills=[
+                        card_pb2.Skill(
+                            name="get_report",
+                            description="The latest report.\nMore about it.",
+                            effect=card_pb2.EFFECT_READ_ONLY,
+                            input_schema=to_struct(schema),
+                        ),
+                        card_pb2.Skill(
+                            name="list_entities", description="Names of entities.", effect=card_pb2.EFFECT_READ_ONLY
+                        ),
+                    ],
+                ),
+                card_digest="cd" * 32,
+                endpoints=[
+                    registry_pb.Endpoint(
+                        address="127.0.0.1:4001",
+                        registered_at=at(0),
+                        last_heartbeat_at=at(5000),
+                        expires_at=at(20_000),
+                    )
+                ],
+            )
+        ],
+        catalog_fingerprint="ef" * 32,
+    )
+
+
+def finished_run() -> pb.GetRunResponse:
+    return pb.GetRunResponse(
+        run=pb.Run(
+            run_id=RUN_ID,
+            state=run_pb2.RUN_STATE_FINISHED,
+            query="What is going on?",
+            started_at=at(0),
+            ended_at=at(12),
+            result=raw_answer(),
+        )
+    )
