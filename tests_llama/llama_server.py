@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen, TimeoutExpired
 
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 96
@@ -61,6 +61,10 @@ def llama_server(log: Path) -> Iterator[str]:
             yield f"{address}/v1"
         finally:
             process.stdin.close()
+            try:
+                process.wait(timeout=10)
+            except TimeoutExpired:
+                process.kill()
 
 
 def main() -> None:

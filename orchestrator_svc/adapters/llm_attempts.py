@@ -71,6 +71,11 @@ class Attempts:
         """The model to ask now."""
         return self._models[0]
 
+    @property
+    def last(self) -> bool:
+        """True if no request may follow the next one."""
+        return self._left == 1
+
     def after(self, failure: Failure, remaining_seconds: float) -> float:
         """Take note of a failure and return the pause before the next request, to `model`.
 

@@ -34,8 +34,9 @@ class LlmSettings:
     azure_api_version: str | None = None
     max_attempts: int = 3
     """HTTP requests for one completion, over all models; a request repeated without a refused parameter counts."""
-    silence_seconds: float = 15.0
-    """A provider that sends nothing for so long is given up: before a whole reply, or between pieces of a stream."""
+    silence_seconds: float | None = None
+    """A provider that sends nothing for so long, before or within its reply, is given up and asked again. None: half of
+    the time that is left and 15 s at least, so that a retry has time; the last request gets all of it."""
     prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
     """By model; dated versions of a model need no entry of their own."""
     result_cap_bytes: int = 16_384

@@ -7,11 +7,13 @@ so the bound on requests holds, each is in the ledger before it is sent, and not
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -26,6 +28,8 @@ from orchestrator_svc.adapters.pricing import Tokens, cost_usd, price_of
 from orchestrator_svc.adapters.prompts import CUT_NOTE
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.synthesizer import Restart
+
+_LEAST_SILENCE_SECONDS: Final = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -161,7 +165,7 @@ class _Completion:
         model = self._attempts.model
         without = self._refused.get(model, frozenset()) | self._left_out
         body = {"model": model, **{key: value for key, value in self._body.items() if key not in without}}
-        return Request(body, self._id, self._deadline)
+        return Request(body, self._id, self._deadline, self._silence())
 
     def record(self, reply: Reply) -> None:
         """Add what a reply cost, whether it can be used or not."""
@@ -206,6 +210,11 @@ class _Completion:
         if self._attempts.model != model:
             self._left_out = frozenset()
         return pause
+
+    def _silence(self) -> float:
+        if self._settings.silence_seconds is not None:
+            return self._settings.silence_seconds
+        return math.inf if self._attempts.last else max(_LEAST_SILENCE_SECONDS, self._deadline.remaining() / 2)
 
     def _cost(self, reply: Reply, tokens: Tokens | None) -> float | None:
         prices = self._settings.prices

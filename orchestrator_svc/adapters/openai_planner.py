@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agentmesh.deadline import Deadline
-from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.openai_client import OpenAiClient
 from orchestrator_svc.adapters.openai_messages import conversation
 from orchestrator_svc.adapters.prompts import ROUTE
@@ -11,7 +13,7 @@ from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import PlanSource, Question, Routing
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.tool_calls import plan_from
-from orchestrator_svc.core.tools import tools
+from orchestrator_svc.core.tools import Tool, Toolbox
 
 
 class OpenAiPlanner:
@@ -19,28 +21,25 @@ class OpenAiPlanner:
 
     def __init__(self, client: OpenAiClient) -> None:
         self._client = client
+        self._toolbox = Toolbox()
 
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
-        reply = await self._client.complete(_body(question, catalog), ledger, deadline)
+        body = _body(question, self._toolbox.tools(catalog))
+        reply = await self._client.complete(body, ledger, deadline)
         # What the model says beside its calls, or instead of one, is no plan: without a call no skill fits.
         return Routing(plan_from(reply.tool_calls, catalog), PlanSource.LLM, reply.model)
 
 
-def _body(question: Question, catalog: Catalog) -> JsonObject:
+def _body(question: Question, tools: Sequence[Tool]) -> JsonObject:
     return {
         "messages": conversation(ROUTE, question.history, question.query),
-        "tools": _functions(catalog),
+        "tools": [_function(tool) for tool in tools],
         "tool_choice": "auto",
         "parallel_tool_calls": True,
         "temperature": 0,
     }
 
 
-def _functions(catalog: Catalog) -> list[Json]:
-    return [
-        {
-            "type": "function",
-            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-        }
-        for tool in tools(catalog)
-    ]
+def _function(tool: Tool) -> JsonObject:
+    function: JsonObject = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}

@@ -44,6 +44,8 @@ class Request:
     completion: str
     """Value of the header `COMPLETION_HEADER`."""
     deadline: Deadline
+    silence_seconds: float
+    """How long the server may send nothing."""
 
 
 class RequestFailed(Exception):
@@ -63,7 +65,6 @@ class OpenAiRequests:
     """
 
     def __init__(self, settings: LlmSettings, now: Callable[[], float] = time.time) -> None:
-        self._silence_seconds = settings.silence_seconds
         self._now = now
         self._client = _connect(settings)
 
@@ -82,7 +83,7 @@ class OpenAiRequests:
                     _PATH,
                     cast_to=object,
                     body=request.body,
-                    options={"headers": {COMPLETION_HEADER: request.completion}, "timeout": self._silence(request)},
+                    options={"headers": {COMPLETION_HEADER: request.completion}, "timeout": _silence(request)},
                 )
         except (APIError, TimeoutError, ValueError) as error:
             raise self._failed(error, request) from error
@@ -102,7 +103,7 @@ class OpenAiRequests:
                     _PATH,
                     cast_to=object,
                     body=request.body,
-                    options={"headers": {COMPLETION_HEADER: request.completion}, "timeout": self._silence(request)},
+                    options={"headers": {COMPLETION_HEADER: request.completion}, "timeout": _silence(request)},
                     stream=True,
                     stream_cls=AsyncStream[object],
                 )
@@ -124,15 +125,16 @@ class OpenAiRequests:
             if stream is not None:
                 await stream.close()
 
-    def _silence(self, request: Request) -> float:
-        return min(self._silence_seconds, _wait(request))
-
     def _failed(self, error: Exception, request: Request) -> RequestFailed:
         return RequestFailed(failure_of(error, request.body, self._now()))
 
 
 def _wait(request: Request) -> float:
     return min(request.deadline.remaining(), _MAX_WAIT_SECONDS)
+
+
+def _silence(request: Request) -> float:
+    return min(request.silence_seconds, _wait(request))
 
 
 def _connect(settings: LlmSettings) -> AsyncOpenAI:

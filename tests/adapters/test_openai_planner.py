@@ -12,7 +12,7 @@ from agentmesh.errors import LlmRefused, LlmUnavailable
 from orchestrator_svc.adapters.pricing import Price
 from orchestrator_svc.adapters.prompts import ROUTE
 from orchestrator_svc.app.ports.planner import PlanSource, Question, Role, Turn
-from orchestrator_svc.core.tools import tools
+from orchestrator_svc.core.tools import Toolbox
 from tests.adapters.llm import CATALOG, KEY, asking, prices
 from tests.fakes.llm_replies import Completion, Fails, Hangs, Sends, calls
 from tests.fakes.scripted_llm import ScriptedLlm
@@ -36,7 +36,7 @@ async def test_one_request_offers_every_skill_and_lets_the_model_choose(llm: Scr
                 "type": "function",
                 "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
             }
-            for tool in tools(CATALOG)
+            for tool in Toolbox().tools(CATALOG)
         ],
         "tool_choice": "auto",
         "parallel_tool_calls": True,

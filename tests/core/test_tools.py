@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.catalog import Catalog, Skill
 from orchestrator_svc.core.shape import shape
 from orchestrator_svc.core.tool_calls import PLAN_TOOL
-from orchestrator_svc.core.tools import MAX_DESCRIPTION_CHARACTERS, tools
+from orchestrator_svc.core.tools import MAX_DESCRIPTION_CHARACTERS, Toolbox
 
 SCAN = Skill(
     "watch",
@@ -46,33 +47,41 @@ CATALOG = Catalog.of([SCAN, CHECK])
 
 
 def test_there_is_a_tool_a_skill_in_the_order_of_ids_and_one_for_plans() -> None:
-    assert [tool.name for tool in tools(CATALOG)] == ["config__check", "watch__scan", PLAN_TOOL]
+    assert [tool.name for tool in Toolbox().tools(CATALOG)] == ["config__check", "watch__scan", PLAN_TOOL]
 
 
 def test_a_tool_says_what_the_skill_does_whose_it_is_what_it_changes_and_what_it_returns() -> None:
-    assert tools(CATALOG)[1].description == (
+    assert Toolbox().tools(CATALOG)[1].description == (
         "Finds anomalies.\n"
         "Agent: Watches.\n"
         "Examples: Anything odd? | Look for spikes\n"
         "Effect: READ_ONLY\n"
         "Returns: {anomalies: {component: string, score?: number}[], until: string}"
     )
-    assert tools(CATALOG)[0].description == "Shows a configuration.\nEffect: SIDE_EFFECT"
+    assert Toolbox().tools(CATALOG)[0].description == "Shows a configuration.\nEffect: SIDE_EFFECT"
 
 
 def test_parameters_are_an_object_schema_also_for_a_skill_that_takes_nothing() -> None:
-    assert tools(CATALOG)[0].parameters == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert Toolbox().tools(CATALOG)[0].parameters == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 def test_plan_execution_offers_exactly_the_skills_of_the_catalog() -> None:
-    parameters = json.dumps(tools(CATALOG)[-1].parameters)
+    parameters = json.dumps(Toolbox().tools(CATALOG)[-1].parameters)
     assert '"enum": ["config__check", "watch__scan"]' in parameters
-    assert tools(CATALOG)[-1].parameters["required"] == ["reason"]
+    assert Toolbox().tools(CATALOG)[-1].parameters["required"] == ["reason"]
+
+
+def test_a_skill_that_changed_is_offered_as_it_is_now() -> None:
+    box = Toolbox()
+    assert box.tools(CATALOG)[1] is box.tools(CATALOG)[1]
+    changed = Catalog.of([CHECK, replace(SCAN, description="Finds everything.")])
+    assert box.tools(changed)[1].description.startswith("Finds everything.")
+    assert box.tools(changed) == Toolbox().tools(changed)
 
 
 @pytest.mark.parametrize("word", ["1.0", "`now`", "${scan.anomalies[0].component}", "`when`", "CEL"])
 def test_plan_execution_says_how_expressions_are_written(word: str) -> None:
-    assert word in tools(CATALOG)[-1].description
+    assert word in Toolbox().tools(CATALOG)[-1].description
 
 
 def test_no_description_is_longer_than_providers_take() -> None:
@@ -84,7 +93,7 @@ def test_no_description_is_longer_than_providers_take() -> None:
     verbose = Skill(
         "a", "b", "word " * 500, Effect.READ_ONLY, {}, wide, agent_description="x" * 900, examples=("y" * 900,)
     )
-    for tool in tools(Catalog.of([verbose, SCAN])):
+    for tool in Toolbox().tools(Catalog.of([verbose, SCAN])):
         assert len(tool.description) <= MAX_DESCRIPTION_CHARACTERS
 
 
@@ -94,10 +103,10 @@ def test_the_same_catalog_gives_the_same_bytes_in_every_process_and_whatever_the
         "from tests.core.test_tools import CHECK, SCAN\n"
         "from dataclasses import asdict, replace\n"
         "from orchestrator_svc.core.catalog import Catalog\n"
-        "from orchestrator_svc.core.tools import tools\n"
+        "from orchestrator_svc.core.tools import Toolbox\n"
         "turned = lambda v: {k: turned(v[k]) for k in reversed(v)} if isinstance(v, dict) else v\n"
         "scan = replace(SCAN, input_schema=turned(SCAN.input_schema), output_schema=turned(SCAN.output_schema))\n"
-        "print(json.dumps([asdict(tool) for tool in tools(Catalog.of([CHECK, scan]))]))\n"
+        "print(json.dumps([asdict(tool) for tool in Toolbox().tools(Catalog.of([CHECK, scan]))]))\n"
     )
     outputs = {
         subprocess.run(
@@ -110,7 +119,8 @@ def test_the_same_catalog_gives_the_same_bytes_in_every_process_and_whatever_the
         for seed in ("1", "2")
     }
     here = [
-        {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in tools(CATALOG)
+        {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+        for tool in Toolbox().tools(CATALOG)
     ]
     assert outputs == {(json.dumps(here) + "\n").encode()}
 
