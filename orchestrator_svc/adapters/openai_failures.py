@@ -53,8 +53,7 @@ def failure_of(error: Exception, sent: Collection[str], now: float) -> Failure:
 
 def _of_status(error: APIStatusError, sent: Collection[str], now: float) -> Failure:
     status = error.status_code
-    summary = _SUMMARIES.get(status) or ("a server error" if status >= 500 else "the request is refused")
-    summary = f"{summary} ({status})"
+    summary = f"{_summary(status)} ({status})"
     detail = f"{status}: {_words(error)}"
     if status == 429 and error.code in _OUT_OF_CREDIT:
         return Failure(Kind.REFUSED, "the account has no credit left (429)", detail)
@@ -64,6 +63,12 @@ def _of_status(error: APIStatusError, sent: Collection[str], now: float) -> Fail
     if parameter:
         return Failure(Kind.PARAMETER, summary, detail, parameter=parameter, certain=error.param == parameter)
     return Failure(Kind.REFUSED, summary, detail)
+
+
+def _summary(status: int) -> str:
+    if status < 400:
+        return "the address leads elsewhere"
+    return _SUMMARIES.get(status) or ("a server error" if status >= 500 else "the request is refused")
 
 
 def _refused_parameter(error: APIStatusError, sent: Collection[str]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from openai import APIError, AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
+from openai import APIError, AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient, RequestOptions
 
 from agentmesh.deadline import Deadline
 from agentmesh.jsonvalues import JsonObject
@@ -83,7 +83,7 @@ class OpenAiRequests:
                     _PATH,
                     cast_to=object,
                     body=request.body,
-                    options={"headers": {COMPLETION_HEADER: request.completion}, "timeout": _silence(request)},
+                    options=_options(request),
                 )
         except (APIError, TimeoutError, ValueError) as error:
             raise self._failed(error, request) from error
@@ -103,7 +103,7 @@ class OpenAiRequests:
                     _PATH,
                     cast_to=object,
                     body=request.body,
-                    options={"headers": {COMPLETION_HEADER: request.completion}, "timeout": _silence(request)},
+                    options=_options(request),
                     stream=True,
                     stream_cls=AsyncStream[object],
                 )
@@ -133,8 +133,13 @@ def _wait(request: Request) -> float:
     return min(request.deadline.remaining(), _MAX_WAIT_SECONDS)
 
 
-def _silence(request: Request) -> float:
-    return min(request.silence_seconds, _wait(request))
+def _options(request: Request) -> RequestOptions:
+    """A redirect would be a request that nobody counted, and would take the key elsewhere."""
+    return {
+        "headers": {COMPLETION_HEADER: request.completion},
+        "timeout": min(request.silence_seconds, _wait(request)),
+        "follow_redirects": False,
+    }
 
 
 def _connect(settings: LlmSettings) -> AsyncOpenAI:

@@ -8,9 +8,11 @@ import json
 import pytest
 import structlog
 
+from agentmesh.deadline import Deadline
 from agentmesh.errors import LlmRefused, LlmUnavailable
 from orchestrator_svc.adapters.pricing import Price
 from orchestrator_svc.adapters.prompts import ROUTE
+from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import PlanSource, Question, Role, Turn
 from orchestrator_svc.core.tools import Toolbox
 from tests.adapters.llm import CATALOG, KEY, asking, prices
@@ -165,6 +167,19 @@ async def test_a_long_pause_that_nobody_can_wait_for_is_passed_on(llm: ScriptedL
         with pytest.raises(LlmUnavailable) as raised:
             await mesh.route()
     assert raised.value.retry_after_seconds == 90
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waits"), [(60.0, [30.0, 30.0, 60.0]), (24.0, [15.0, 15.0, 24.0]), (8.0, [8.0, 8.0, 8.0])]
+)
+async def test_a_silent_provider_leaves_time_for_another_try_and_the_last_one_gets_all_of_it(
+    seconds: float, waits: list[float], llm: ScriptedLlm
+) -> None:
+    llm.to_route(Fails(500), Fails(500), GOOD)
+    deadline = Deadline(seconds, clock=lambda: 0.0)
+    async with asking(llm.base_url) as mesh:
+        await mesh.planner.route(Question("?"), CATALOG, Ledger(run_id="waits"), deadline)
+    assert [float(request.headers["x-stainless-read-timeout"]) for request in llm.requests] == waits
 
 
 async def test_a_caller_that_leaves_takes_the_request_along(llm: ScriptedLlm) -> None:

@@ -24,7 +24,8 @@ GOOD = calls(("watch__scan", {}))
 PLAN: JsonObject = {"steps": [SCAN]}
 NONE: JsonObject = {"steps": []}
 UNAVAILABLE, REFUSED, REJECTED = LlmUnavailable, LlmRefused, PlanRejected
-SILENCE = 0.05
+SILENCE = 0.25
+"""For rows in which the server falls silent; the others wait as long as they do by default."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Row:
     models: tuple[str, ...] = ("model-a",)
     asked: tuple[str, ...] = ("model-a",)
     """The model of each request."""
+
+    @property
+    def silence_seconds(self) -> float | None:
+        silent = any(isinstance(reply, Hangs) or getattr(reply, "then", "") == "hang" for reply in self.replies)
+        return SILENCE if silent else None
 
 
 def limited(**headers: str) -> Fails:
@@ -82,6 +88,7 @@ EITHER = {
     "404": ((Fails(404),), REFUSED, (), ONE, ONE),
     "400": ((Fails(400, "context too long"),), REFUSED, (), ONE, ONE),
     "400 about a parameter that is not optional": ((Fails(400, param="messages"),), REFUSED, (), ONE, ONE),
+    "a redirect": ((Fails(307, headers={"location": "/v1/elsewhere/chat/completions"}),), REFUSED, (), ONE, ONE),
     "404, then the next model": ((Fails(404),), None, (), BOTH, BOTH),
     "404 twice": ((Fails(404), Fails(404)), REFUSED, (), BOTH, BOTH),
     "500, then a model that does not exist": (
@@ -178,7 +185,7 @@ def _rows(good: Reply, result: object, own: dict[str, Row]) -> list[object]:
 @pytest.mark.parametrize("row", _rows(GOOD, PLAN, ROUTE))
 async def test_routing(row: Row, llm: ScriptedLlm) -> None:
     llm.to_route(*row.replies)
-    async with asking(llm.base_url, models=row.models, silence_seconds=SILENCE) as mesh:
+    async with asking(llm.base_url, models=row.models, silence_seconds=row.silence_seconds) as mesh:
         if isinstance(row.result, type):
             with pytest.raises(row.result) as raised:
                 await mesh.route()
@@ -193,7 +200,7 @@ async def test_routing(row: Row, llm: ScriptedLlm) -> None:
 @pytest.mark.parametrize("row", _rows(WHOLE, WRITTEN, WRITE))
 async def test_writing(row: Row, llm: ScriptedLlm) -> None:
     llm.to_write(*row.replies)
-    async with asking(llm.base_url, models=row.models, silence_seconds=SILENCE) as mesh:
+    async with asking(llm.base_url, models=row.models, silence_seconds=row.silence_seconds) as mesh:
         if isinstance(row.result, type):
             with pytest.raises(row.result) as raised:
                 await mesh.write()
