@@ -14,6 +14,7 @@ from typing import Final
 
 POLL_SECONDS: Final = 0.05
 """How often processes are looked at while something is waited for."""
+_LEASH: Final = "orchestrator_svc.commands.leash"
 _TAIL_LINES: Final = 15
 _TAIL_BYTES: Final = 16_384
 
@@ -50,10 +51,12 @@ class Processes:
 
     Args:
         logs: Directory for a log each.
+        orphan_grace_seconds: How long they may take to stop when this process has gone without stopping them.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, orphan_grace_seconds: float = 5.0) -> None:
         self._logs = logs
+        self._orphan_grace = str(orphan_grace_seconds)
         self._leash, self._held = os.pipe()  # neither is inherited unless passed on; `_held` never is
         self.children: list[Child] = []
 
@@ -62,7 +65,7 @@ class Processes:
         log = self._logs / f"{name}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                [sys.executable, "-m", "orchestrator_svc.commands.leash", str(self._leash), module],
+                [sys.executable, "-m", _LEASH, str(self._leash), self._orphan_grace, module],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -95,8 +98,8 @@ class Processes:
             for child in group:
                 if child.running:
                     child.process.terminate()
-            while any(child.running for child in group) and time.monotonic() < until and not hurry():
-                time.sleep(POLL_SECONDS)
+            if not _ended(group, until, hurry):
+                break
         for child in self.children:
             if child.running:
                 child.process.kill()
@@ -104,6 +107,15 @@ class Processes:
         os.close(self._held)
         os.close(self._leash)
         return running
+
+
+def _ended(group: Sequence[Child], until: float, hurry: Callable[[], bool]) -> bool:
+    """Wait for a group; False if the time is up, or nobody wants to wait."""
+    while any(child.running for child in group):
+        if time.monotonic() >= until or hurry():
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 class LogFollower:
