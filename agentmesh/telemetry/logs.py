@@ -5,6 +5,7 @@ Call it once, in the main of a process; without it structlog prints for people.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Final, TextIO
@@ -17,8 +18,8 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None:
     """Write everything, also what libraries log through `logging`, as JSON lines.
 
-    A line has `event`, `level`, `scope` (of a library `logger`), `timestamp` (UTC, ISO 8601), what is bound, and for an exception its
-    traceback as text.
+    A line has `event`, `level`, `scope` (of a library `logger`), `timestamp` (UTC, ISO 8601), what is bound, and for an
+    exception its traceback as text. A line that cannot be written is lost: nothing fails because nobody reads.
 
     Args:
         level: One of `LEVELS`; what is below it is not written.
@@ -36,13 +37,12 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        structlog.processors.UnicodeDecoder(),
     ]
     render = structlog.processors.JSONRenderer()  # ASCII: text with half a surrogate pair is written, too
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda *_: _Lines(target),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(target)
@@ -53,3 +53,17 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
         )
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+class _Lines:
+    """Writes each line at once; the method is called by the name of the level."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a broken pipe, a closed file
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg

@@ -124,8 +124,6 @@ class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
             if self._channel_is_closed() and _cancellations() == 0:  # this task is the reader's
                 raise self._unreachable() from None
             raise
-        finally:
-            call.cancel()  # nobody reads on; changes nothing for a call that has ended
 
 
 @asynccontextmanager

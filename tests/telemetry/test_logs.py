@@ -53,6 +53,21 @@ def test_text_that_is_no_unicode_and_values_that_are_no_json_are_written_all_the
     assert line["what"].startswith("<object object")
 
 
+def test_nothing_fails_because_nobody_reads() -> None:
+    program = (
+        "import os, sys, structlog\n"
+        "from agentmesh.telemetry.logs import configure_logs\n"
+        "reader, writer = os.pipe()\n"
+        "os.close(reader)\n"
+        "configure_logs(stream=os.fdopen(writer, 'w'))\n"
+        "structlog.get_logger().info('to nobody')\n"
+        "print('goes on', flush=True)\n"
+        "os._exit(0)\n"  # Python's own flush at the end would fail
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "goes on\n"
+
+
 def test_another_level_is_refused() -> None:
     with pytest.raises(ValueError, match="'loud' is no log level: debug, info, warning, error, critical"):
         configure_logs(level="loud")

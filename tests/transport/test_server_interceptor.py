@@ -111,7 +111,7 @@ async def test_a_call_that_the_handler_aborted_is_left_alone(swallowed: bool) ->
     assert caught.value.code() is grpc.StatusCode.DATA_LOSS
     assert caught.value.details() == "lost"
     assert dict(caught.value.trailing_metadata()) == {"own": "trailer"}
-    assert [entry["code"] for entry in logs if entry["event"] == "rpc"] == ["DATA_LOSS"]
+    assert [(entry["event"], entry["code"]) for entry in logs] == [("rpc", "DATA_LOSS")]
 
 
 async def test_trailers_of_the_handler_are_kept_beside_the_details_of_an_error() -> None:
