@@ -20,7 +20,7 @@ from agentmesh.client.requests import Turn
 from agentmesh.client.values import Answer, Listing, RoutedPlan, RunRecord
 from agentmesh.deadline import HOP_MARGIN_SECONDS, current_deadline
 from agentmesh.jsonvalues import JsonObject
-from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options
+from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
 from agentmesh.transport.status import from_rpc_error
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorStub
 from agentmesh.v1.registry_service_pb2 import ListAgentsRequest
@@ -44,7 +44,8 @@ class MeshClient:
 
     def __init__(self, address: str) -> None:
         self._peer = f"the orchestrator at {address}"
-        self._channel = grpc.insecure_channel(address, options=channel_options(MAX_MESSAGE_BYTES))
+        options = (*channel_options(MAX_MESSAGE_BYTES), *proxy_options(address))
+        self._channel = grpc.insecure_channel(address, options=options)
         self._orchestrator = OrchestratorStub(self._channel)
         self._registry = RegistryStub(self._channel)
 

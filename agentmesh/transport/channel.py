@@ -8,7 +8,7 @@ from types import MappingProxyType
 import grpc
 
 from agentmesh.transport.client_interceptor import StreamClientInterceptor, UnaryClientInterceptor
-from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options
+from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -34,7 +34,8 @@ def open_channel(
     """
     known_as = address if peer is None else peer
     interceptors = (UnaryClientInterceptor(known_as, metadata), StreamClientInterceptor(known_as, metadata))
-    channel = grpc.aio.insecure_channel(address, options=channel_options(max_receive_bytes), interceptors=interceptors)
+    options = (*channel_options(max_receive_bytes), *proxy_options(address))
+    channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
     for interceptor in interceptors:
         interceptor.belongs_to(channel)
     return channel

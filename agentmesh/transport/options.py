@@ -6,6 +6,8 @@ pings"), so the two are set here together.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +21,8 @@ KEEPALIVE_SECONDS: Final = 30
 KEEPALIVE_TIMEOUT_SECONDS: Final = 10
 """Without one the connection counts as broken, and so do the calls on it."""
 _LEAST_PING_INTERVAL_SECONDS: Final = 10  # what a server tolerates; well below what our clients do
+
+_TARGET: Final = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/\[\]]+)):\d+")
 
 _BOTH: Final[CoreOptions] = (
     ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
@@ -53,3 +57,22 @@ def channel_options(max_receive_bytes: int) -> CoreOptions:
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 5000),
     )
+
+
+def proxy_options(address: str) -> CoreOptions:
+    """Options of a channel to an address: the core would ask a proxy that the environment names for everything.
+
+    It cannot reach this machine's own loopback.
+    """
+    return (("grpc.enable_http_proxy", 0),) if _is_loopback(address) else ()
+
+
+def _is_loopback(address: str) -> bool:
+    found = _TARGET.fullmatch(address)
+    if found is None:
+        return False
+    host = found["v6"] or found["host"]
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2
 
 from agentmesh.client import AgentInfo, MeshClient
 from agentmesh.errors import MeshError
+from agentmesh.transport.options import proxy_options
 from orchestrator_svc.commands.processes import POLL_SECONDS, Child, Processes
 
 AGENTS: Final = ("data_agent", "analytics_agent", "config_agent")
@@ -95,7 +96,10 @@ class LocalMesh:
     def _wait_for_agents(self, ready: Callable[[str, str], None]) -> None:
         """They register by themselves; the orchestrator says that it serves once it knows one."""
         seen: set[str] = set()
-        with MeshClient(self.address) as client, grpc.insecure_channel(self.address) as channel:
+        with (
+            MeshClient(self.address) as client,
+            grpc.insecure_channel(self.address, proxy_options(self.address)) as channel,
+        ):
             health: Health = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",
                 request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -61,11 +61,14 @@ class Processes:
         self.children: list[Child] = []
 
     def start(self, name: str, module: str, environment: Mapping[str, str]) -> Child:
-        """Start a module in an interpreter like this one, in a session of its own, so that Ctrl-C reaches us alone."""
+        """Start a module in an interpreter like this one, which sees no modules of the working directory.
+
+        It gets a session of its own, so that Ctrl-C reaches us alone.
+        """
         log = self._logs / f"{name}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                [sys.executable, "-m", _LEASH, str(self._leash), self._orphan_grace, module],
+                [sys.executable, "-P", "-m", _LEASH, str(self._leash), self._orphan_grace, module],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,

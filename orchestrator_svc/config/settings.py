@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from orchestrator_svc.config.addresses import checked_listen_address, is_loopback
+from orchestrator_svc.config.addresses import checked_listen_address, is_local
 
 _STRICT: Final = ConfigDict(
     frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, hide_input_in_errors=True
@@ -202,7 +202,7 @@ class Config(BaseModel):
 
 
 def _open_without_consent(config: Config) -> Conflict | None:
-    if config.allow_plaintext or is_loopback(config.listen):
+    if config.allow_plaintext or is_local(config.listen):
         return None
     return Conflict(
         ("listen", "allow_plaintext"),

@@ -22,6 +22,7 @@ from agentmesh.transport.status import to_status
 from agentmesh.v1 import card_pb2, plan_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from tests.cli import samples
+from tests.cli.command import run
 from tests.cli.scripted_mesh import ScriptedMesh
 
 Call: TypeAlias = Callable[..., Awaitable[Any]]
@@ -200,6 +201,14 @@ async def test_a_cancelled_task_ends_the_work_in_the_mesh(mesh: ScriptedMesh) ->
         await mesh.left.wait()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:{}", "localhost:{}", "ipv4:127.0.0.1:{}", "dns:///localhost:{}"])
+async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(mesh: ScriptedMesh, target: str) -> None:
+    mesh.answer = samples.listing()
+    address = target.format(mesh.address.rpartition(":")[2])
+    ended = await run("agents", "--address", address, environment={"no_proxy": "", "NO_PROXY": ""})
+    assert (ended.code, ended.err) == (0, "")
 
 
 async def test_a_large_answer_arrives_whole(mesh: ScriptedMesh, call: Call) -> None:
