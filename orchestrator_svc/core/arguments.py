@@ -13,6 +13,7 @@ from orchestrator_svc.core.expressions import Embedded, Template
 from orchestrator_svc.core.references import Known, Scope, arguments_of, fields, hint, type_violation
 from orchestrator_svc.core.references import mismatch as type_mismatch
 from orchestrator_svc.core.schemas import Mismatch, all_alternatives, step_into
+from orchestrator_svc.core.shape import shape
 from orchestrator_svc.core.wording import cut, place
 
 _DECIDED_BY_KEYS: Final = frozenset({
@@ -78,8 +79,16 @@ def _described(mismatch: Mismatch, takes: Known, path: str, told: frozenset[str]
     elif mismatch.keyword in _UNEXPECTED and mismatch.names:
         names = [name for name in mismatch.names if mismatch.path or name not in told]
         yield from _unexpected(names, takes, mismatch.path, path)
+    elif mismatch.fits_none:
+        message = f"fits none of what this place takes: {_union(takes.at(mismatch.path))}"
+        yield Violation(where, ViolationReason.ARGUMENT_INVALID, message)
     else:
         yield Violation(where, ViolationReason.ARGUMENT_INVALID, mismatch.message)
+
+
+def _union(place: Known) -> str:
+    root: JsonObject = {**place.root, "anyOf": list(place.schemas)}
+    return shape({key: root[key] for key in ("$defs", "definitions", "anyOf") if key in root}, max_characters=200)
 
 
 def _unexpected(names: list[str], takes: Known, inside: tuple[str | int, ...], path: str) -> Iterator[Violation]:

@@ -151,12 +151,13 @@ def _unknown_field(reference: Reference, scope: Scope) -> str | None:
 
 def _not_there(whole: str, part: str | int | None, types: frozenset[str], listed: Sequence[str]) -> str:
     if not isinstance(part, str):
-        return f"`{whole}` is no list (it is {_either(types)}), so it has no element {selection([part])}"
+        kind = "" if "array" in types else f" (it is {_either(types)}, no list)"
+        return f"`{whole}`{kind} has no element {selection([part])}"
     if types == {"array"}:
         field = selection([part])
         return f"`{whole}` is a list: write {whole}[0]{field}, or {whole}.map(r, r{field})"
     if "object" not in types:
-        return f"`{whole}` is no object (it is {_either(types)}), so it has no field `{cut(part)}`"
+        return f"`{whole}` (it is {_either(types)}, no object) has no field `{cut(part)}`"
     return f"`{whole}` has no field `{cut(part)}`; {hint(part, listed)}"
 
 

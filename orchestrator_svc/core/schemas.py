@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 import jsonschema_rs
 
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.wording import place
 
+_Kind: TypeAlias = jsonschema_rs.ValidationErrorKind
+
 _MOST_MISMATCHES: Final = 1000
 """Found in one value; nobody reads more."""
 
-_BRANCHES: Final = ("anyOf", "oneOf", "allOf")
-_SAYING: Final = frozenset({
-    "type", "properties", "patternProperties", "additionalProperties", "items", "prefixItems", "enum", "const",
-})  # fmt: skip
-"""Keywords that say which types and members a value has."""
+_MEMBERS: Final = frozenset({"properties", "patternProperties", "additionalProperties", "items", "prefixItems"})
+_TYPES_SAID: Final = frozenset({"type", "enum", "const"})
+_REFERRING: Final = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
+_SAYS_MEMBERS: Final = 2
 
 _CLOSING: Final = ("additionalProperties", "unevaluatedProperties")
 _BY_NAME: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
@@ -40,6 +41,8 @@ class Mismatch:
     message: str
     names: tuple[str, ...] = ()
     """The missing or the unexpected members, for `required` and `additionalProperties`."""
+    fits_none: bool = False
+    """True if it fits none of the alternatives of anyOf or oneOf."""
 
 
 class SchemaInvalid(ValueError):
@@ -66,7 +69,13 @@ class Checker:
 
     @staticmethod
     def _mismatch(error: jsonschema_rs.ValidationError) -> Mismatch:
-        return Mismatch(tuple(error.instance_path), str(error.kind.name), _short(error.message), _names(error.kind))
+        return Mismatch(
+            path=tuple(error.instance_path),
+            keyword=str(error.kind.name),
+            message=_short(error.message),
+            names=_names(error.kind),
+            fits_none=isinstance(error.kind, (_Kind.AnyOf, _Kind.OneOfNotValid)),
+        )
 
 
 def opened(schema: Json) -> Json:
@@ -94,7 +103,7 @@ def opened(schema: Json) -> Json:
 def alternatives(schema: Json, root: JsonObject) -> Iterator[JsonObject]:
     """The schemas that a value may follow: `$ref` resolved, anyOf / oneOf / allOf laid side by side.
 
-    A schema that says nothing yields `{}`. What several references share comes once.
+    A schema that says nothing is one without keywords. What several references share comes once.
     """
     return all_alternatives([schema], root)
 
@@ -182,19 +191,40 @@ def _may_be(schema: JsonObject, name: str) -> bool:
     return name in _declared_types(schema)
 
 
-def _alternatives(schema: Json, root: JsonObject, seen: set[str]) -> Iterator[JsonObject]:
+def _alternatives(schema: Json, root: JsonObject, seen: set[str]) -> list[JsonObject]:
+    """Empty for a reference that was followed before."""
     if not isinstance(schema, dict):
-        yield {}
-        return
+        return [{}]
+    parts = [option for part in _as_list(schema.get("allOf")) for option in _alternatives(part, root, seen)]
     reference = schema.get("$ref")
-    branches = [branch for key in _BRANCHES for branch in _as_list(schema.get(key)) if isinstance(branch, dict)]
-    if _SAYING & schema.keys() or not (branches or isinstance(reference, str)):
-        yield schema
-    for branch in branches:
-        yield from _alternatives(branch, root, seen)
     if isinstance(reference, str) and reference not in seen:
         seen.add(reference)
-        yield from _alternatives(resolve(reference, root), root, seen)
+        parts += _alternatives(resolve(reference, root), root, seen)
+    branches = [
+        option
+        for key in ("anyOf", "oneOf")
+        for branch in _as_list(schema.get(key))
+        for option in _alternatives(branch, root, seen)
+    ]
+    if _says(schema) or not _REFERRING & schema.keys():
+        parts.append(schema)
+    return _together(parts, branches)
+
+
+def _together(parts: list[JsonObject], branches: list[JsonObject]) -> list[JsonObject]:
+    """Of what holds and of what may hold beside it, that which says most; a branch may only say what is required."""
+    most = max(map(_says, parts), default=0)
+    around = [part for part in parts if _says(part) == most]
+    telling = [branch for branch in branches if _says(branch) >= max(most, 1)]
+    if most == _SAYS_MEMBERS or not branches:
+        return around + telling
+    return telling + (around or [{}]) if len(telling) < len(branches) else telling
+
+
+def _says(schema: JsonObject) -> int:
+    if _MEMBERS & schema.keys():
+        return _SAYS_MEMBERS
+    return 1 if _TYPES_SAID & schema.keys() else 0
 
 
 def resolve(reference: str, root: JsonObject) -> Json:
@@ -229,12 +259,9 @@ def references_of(schema: Json) -> Iterator[str]:
 
 def _names(kind: object) -> tuple[str, ...]:
     match kind:
-        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+        case _Kind.Required(property=name):
             return (str(name),)
-        case (
-            jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names)
-            | jsonschema_rs.ValidationErrorKind.UnevaluatedProperties(unexpected=names)
-        ):
+        case _Kind.AdditionalProperties(unexpected=names) | _Kind.UnevaluatedProperties(unexpected=names):
             return tuple(str(name) for name in names)
         case _:
             return ()

@@ -193,7 +193,7 @@ def _cycle_violations(
         draft.id: needed for draft, needed in zip(drafts, needs, strict=True) if positions[draft.id] == draft.index
     }
     for cycle in cycles(graph):
-        message = " needs ".join(f"`{cut(name)}`" for name in cycle) + ", so none of them could ever start"
+        message = " needs ".join(f"`{cut(name)}`" for name in cycle) + ": this can never start"
         yield Violation(f"steps[{positions[cycle[0]]}]", ViolationReason.CYCLE, message)
 
 
