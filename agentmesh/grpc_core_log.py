@@ -1,0 +1,13 @@
+"""What gRPC's C core writes to stderr by itself: text that is no log line of ours, such as each GOAWAY it receives."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+
+def silence(environment: MutableMapping[str, str]) -> None:
+    """Turn it off, unless GRPC_VERBOSITY asks for it. Call it in `main`, before the first channel or server.
+
+    What matters of it is in the statuses that calls end with.
+    """
+    environment.setdefault("GRPC_VERBOSITY", "NONE")
