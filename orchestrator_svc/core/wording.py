@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +11,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def cut(name: str) -> str:
-    """The name, or the beginning of a very long one."""
+    """The name, or the beginning of a very long one; what cannot be printed is escaped."""
+    if not name.isprintable():
+        name = name[:_MOST_CHARACTERS].encode("unicode_escape").decode()
     return name if len(name) <= _MOST_CHARACTERS else name[: _MOST_CHARACTERS - 3] + "..."
 
 
@@ -31,4 +32,4 @@ def _selected(part: str | int | None) -> str:
         return "[...]"
     if isinstance(part, int):
         return f"[{part}]"
-    return f".{part}" if _PLAIN.match(part) and len(part) <= _MOST_CHARACTERS else f"[{json.dumps(cut(part))}]"
+    return f".{part}" if _PLAIN.match(part) and len(part) <= _MOST_CHARACTERS else f'["{cut(part)}"]'

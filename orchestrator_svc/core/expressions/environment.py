@@ -22,6 +22,7 @@ from orchestrator_svc.core.expressions.references import Reference
 from orchestrator_svc.core.expressions.text import format_text, plain
 
 _TOGETHER: Final = 64  # steps that are declared whether or not an expression mentions them
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KINDS: Final = {
     "BOOL": "bool", "INT": "number", "UINT": "number", "DOUBLE": "number", "STRING": "string", "LIST": "list",
@@ -53,6 +54,8 @@ class Environment:
         """
         if self._max_characters is not None and len(source) > self._max_characters:
             raise ExpressionTooLong(f"an expression of {len(source)} characters, at most {self._max_characters}")
+        if _SURROGATE.search(source):
+            raise ExpressionInvalid("has half of a surrogate pair, which is no Unicode text")
         names = self._steps
         if len(names) > _TOGETHER:
             names = names & frozenset(_WORD.findall(source))
