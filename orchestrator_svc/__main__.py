@@ -9,6 +9,7 @@ import sys
 import structlog
 
 from agentmesh.event_loop import loop_factory
+from agentmesh.grpc_core_log import silence
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.transport import CannotListen, run_until_signal
 from orchestrator_svc.bootstrap import build
@@ -41,6 +42,7 @@ def main() -> int:
     except ConfigInvalid as invalid:
         sys.stderr.write(f"the configuration cannot be used:\n{invalid}\n")
         return 2
+    silence(os.environ)
     configure_logs(level=loaded.config.log_level)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

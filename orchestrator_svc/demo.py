@@ -21,6 +21,7 @@ from agentmesh.cli.problems import explain_error
 from agentmesh.cli.show_answer import duration, show_answer
 from agentmesh.client import Answer, MeshClient, RunOutcome
 from agentmesh.errors import MeshError
+from agentmesh.grpc_core_log import silence
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart
 from orchestrator_svc.commands.progress import readiness_lines
 from orchestrator_svc.config import Config, ConfigInvalid, read_config
@@ -47,6 +48,7 @@ QUESTIONS: Final = (
 def main() -> ExitCode:
     """Run the demo."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its processes on both signals
+    silence(os.environ)
     output = open_output()
     try:
         config = read_config(os.environ).config

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from agentmesh.agent.membership import RegistrationRefused
 from agentmesh.agent.running import BeforeDrain, Program, live
 from agentmesh.agent.settings import Settings, read_settings
 from agentmesh.env import EnvironmentInvalid
+from agentmesh.event_loop import loop_factory
 from agentmesh.grpc_core_log import silence
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.transport import CannotListen, MeshServer, run_until_signal
@@ -58,20 +59,11 @@ async def _serve(program: Program, settings: Settings) -> None:
     _log.info("ended", agent=program.card.name)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Take uvloop where there is one: it does not exist on Windows."""
-    try:
-        import uvloop  # noqa: PLC0415 - may not be there
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
 def _run(life: Coroutine[None, None, None]) -> None:
     """Run it to its end; what skills left behind holds the process up for 2 s at most."""
     watchdog: threading.Timer | None = None
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             code = 1
             try:
                 runner.run(life)

@@ -12,12 +12,14 @@ from typing import TextIO
 
 from agentmesh.cli.app import Invocation, build_command
 from agentmesh.cli.exits import CommandFailed, ExitCode, OutputClosed
+from agentmesh.grpc_core_log import silence
 
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run a command line (without the program's name; by default the process's own) and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         _take_any_text(stream)
+    silence(os.environ)
     invocation = Invocation()
     try:
         code = _run(arguments, invocation)
