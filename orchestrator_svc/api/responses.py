@@ -36,14 +36,15 @@ async def ask_response(run: Run, *, results: bool) -> orchestrator_service_pb2.A
     if plan is not None:
         response.mode = plan_pb2.Mode.Value(f"MODE_{plan.mode}")
         response.plan.CopyFrom(plan_message(plan))
-        response.steps.extend([await _step(step, run.steps[step.id]) for step in plan.steps if step.id in run.steps])
+        ended = [step for step in plan.steps if step.id in run.steps]
+        response.steps.extend([await _step(step, run.steps[step.id], results=results) for step in ended])
     if run.plan_source is not None:
         response.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
     if run.outcome is not None:
         response.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{run.outcome}")
     if run.answer_source is not None:
         response.answer_source = run_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{run.answer_source}")
-    _keep_results(response, MAX_RESULTS_BYTES if results else 0)
+    _keep_results(response, MAX_RESULTS_BYTES)
     return response
 
 
@@ -91,7 +92,7 @@ async def _one_step(run: Run, step_id: str) -> orchestrator_service_pb2.AskRespo
     plan = run.plan
     response = orchestrator_service_pb2.AskResponse(run_id=run.id)
     if plan is not None and step_id in plan.by_id and step_id in run.steps:
-        response.steps.append(await _step(plan.by_id[step_id], run.steps[step_id]))
+        response.steps.append(await _step(plan.by_id[step_id], run.steps[step_id], results=True))
     _keep_results(response, MAX_RESULTS_BYTES)
     return response
 
@@ -111,7 +112,7 @@ def _plan_step(source: Mapping[str, Json]) -> plan_pb2.PlanStep:
     return step
 
 
-async def _step(step: Step, record: StepRecord) -> run_pb2.StepResult:
+async def _step(step: Step, record: StepRecord, *, results: bool) -> run_pb2.StepResult:
     outcome = record.outcome
     message = run_pb2.StepResult(
         step_id=step.id,
@@ -125,18 +126,18 @@ async def _step(step: Step, record: StepRecord) -> run_pb2.StepResult:
         attempts=outcome.attempts,
         endpoint=outcome.endpoint,
         ended_at=timestamp(record.ended_at),
-        items=[await _item(index, item) for index, item in enumerate(outcome.items or ())],
+        items=[await _item(index, item, results=results) for index, item in enumerate(outcome.items or ())],
         effect_unknown=outcome.effect_unknown,
         result_bytes=outcome.result_bytes,
     )
     if record.started_at is not None:
         message.started_at.CopyFrom(timestamp(record.started_at))
-    if outcome.result is not None:
+    if results and outcome.result is not None:
         message.result.CopyFrom(await to_struct_off_loop(outcome.result, outcome.result_bytes))
     return message
 
 
-async def _item(index: int, outcome: Outcome) -> run_pb2.ItemResult:
+async def _item(index: int, outcome: Outcome, *, results: bool) -> run_pb2.ItemResult:
     message = run_pb2.ItemResult(
         index=index,
         outcome=_outcome_value(outcome),
@@ -148,13 +149,13 @@ async def _item(index: int, outcome: Outcome) -> run_pb2.ItemResult:
         endpoint=outcome.endpoint,
         effect_unknown=outcome.effect_unknown,
     )
-    if outcome.result is not None:
+    if results and outcome.result is not None:
         message.result.CopyFrom(await to_struct_off_loop(outcome.result, outcome.result_bytes))
     return message
 
 
 def _keep_results(response: orchestrator_service_pb2.AskResponse, most: int) -> None:
-    """Leave out the largest results until the others fit; with 0, all of them, which is not called an omission."""
+    """Leave out the largest results until the others fit."""
     sizes = {index: _results_bytes(step) for index, step in enumerate(response.steps)}
     total = sum(sizes.values())
     for index in sorted(sizes, key=lambda index: (-sizes[index], index)):
@@ -164,7 +165,7 @@ def _keep_results(response: orchestrator_service_pb2.AskResponse, most: int) -> 
         step.ClearField("result")
         for item in step.items:
             item.ClearField("result")
-        step.result_omitted = most > 0
+        step.result_omitted = True
         total -= sizes[index]
 
 

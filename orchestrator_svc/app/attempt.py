@@ -33,14 +33,16 @@ def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
     unanswered = isinstance(error, (errors.Unreachable, errors.DeadlineExceeded))
     timed_out = isinstance(error, errors.DeadlineExceeded)
     reason = _REASONS.get(type(error), StepReason.AGENT_ERROR)
+    if timed_out:
+        reason = StepReason.DEADLINE_EXCEEDED if failure.sent else StepReason.BUDGET_EXHAUSTED
     return Outcome(
         StepOutcome.TIMED_OUT if timed_out else StepOutcome.FAILED,
-        StepReason.DEADLINE_EXCEEDED if timed_out else reason,
+        reason,
         error.message,
         code=failure.code,
         agent_reason=failure.agent_reason,
         transient=error.transient or timed_out,
-        attempts=int(reason is not StepReason.NO_ENDPOINT),
+        attempts=int(reason not in (StepReason.NO_ENDPOINT, StepReason.BUDGET_EXHAUSTED)),
         endpoint=failure.endpoint,
         effect_unknown=skill.effect is Effect.SIDE_EFFECT and failure.sent and unanswered,
     )

@@ -7,10 +7,12 @@ raise, and then every call in flight is cancelled, down to the agents.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
 from agentmesh.jsonvalues import digest
 from orchestrator_svc.app.attempt import outcome_of_failure
@@ -61,6 +63,8 @@ class _Execution:
         self._places = asyncio.Semaphore(limits.max_concurrent_calls)
         self._ended: asyncio.Queue[tuple[str, Outcome]] = asyncio.Queue()
         self._started: dict[str, tuple[datetime, float]] = {}
+        self._attempts: Counter[str] = Counter()
+        """Calls begun, by step."""
 
     async def drive(self) -> None:
         schedule = Schedule(self._plan, now=self._run.started_at, max_fan_out=self._limits.max_fan_out)
@@ -113,6 +117,7 @@ class _Execution:
 
     async def _attempt(self, step: Step, call: Call) -> Outcome:
         seconds = step.skill.timeout_seconds or self._limits.skill_timeout_seconds
+        self._attempts[step.id] += 1
         self._run.ledger.record_agent_call()
         try:
             reply = await self._caller.call(self._agent_call(step, call), self._deadline.at_most(seconds))
@@ -145,7 +150,19 @@ class _Execution:
 
     def _record_cancelled(self) -> None:
         """The run ends here: what has not ended is CANCELLED."""
-        cancelled = Outcome(StepOutcome.CANCELLED, StepReason.RUN_CANCELLED, "the run was cancelled")
+        while not self._ended.empty():
+            step_id, outcome = self._ended.get_nowait()
+            self._record(self._plan.by_id[step_id], outcome)
         for step in self._plan.steps:
             if step.id not in self._run.steps:
-                self._record(step, cancelled)
+                self._record(step, self._cancelled(step))
+
+    def _cancelled(self, step: Step) -> Outcome:
+        attempts = self._attempts[step.id]
+        return Outcome(
+            StepOutcome.CANCELLED,
+            StepReason.RUN_CANCELLED,
+            "the run was cancelled",
+            attempts=attempts,
+            effect_unknown=attempts > 0 and step.skill.effect is Effect.SIDE_EFFECT,
+        )

@@ -59,16 +59,18 @@ class Writer:
         with run.timed("synthesize"):
             answer = await self._by_model(brief, run, deadline) if plan.steps else None
             run.answer_source = AnswerSource.RENDERED if answer is None else AnswerSource.LLM
-            run.answer = answer or await self._written(self._renderer, brief, run, deadline)
+            run.answer = await self._written(self._renderer, brief, run, deadline) if answer is None else answer
 
     async def _by_model(self, brief: Brief, run: Run, deadline: Deadline) -> str | None:
-        """The model's answer; None without a model, or when it failed for good: the agents' work is not thrown away."""
+        """The model's answer; None without a model, or when it failed for good or wrote nothing: the agents' work is
+        not thrown away.
+        """
         if self._model is None:
             return None
         budget = deadline.earlier(RENDER_SECONDS)
         try:
             async with asyncio.timeout(budget.remaining()):
-                return await self._written(self._model, brief, run, budget)
+                return await self._written(self._model, brief, run, budget) or None
         except (LlmUnavailable, LlmRefused, TimeoutError) as error:
             _log.warning("synthesis failed, the renderer answers", run_id=run.id, reason=str(error))
             return None

@@ -1,0 +1,99 @@
+"""What is known of a run that was cut short, and of a call for which no time was left."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentmesh.deadline import Deadline
+from agentmesh.errors import Code, DeadlineExceeded
+from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.app.attempt import outcome_of_failure
+from orchestrator_svc.app.execute import ExecuteLimits, Executor
+from orchestrator_svc.app.ports.agent_caller import CallFailed
+from orchestrator_svc.app.run import AnswerSource, Run
+from orchestrator_svc.core.catalog import Catalog
+from orchestrator_svc.core.outcome import StepOutcome, StepReason
+from orchestrator_svc.core.validate import validate
+from tests.app.conftest import skill
+from tests.app.test_answer import ONE, mesh
+from tests.app.test_execute import IN_A_MINUTE, answers, new_run
+from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
+from tests.fakes.planner import FixedPlanner
+from tests.fakes.synthesizer import FixedSynthesizer
+
+
+class Interrupted:
+    """A run that one of its skills cancels."""
+
+    def __init__(self, catalog: Catalog, skills: dict[str, SkillFunction], *steps: JsonObject) -> None:
+        self.run: Run = new_run()
+        plan = validate({"steps": list(steps)}, catalog)
+        executor = Executor(FunctionAgentCaller(skills), ExecuteLimits())
+        self._task = asyncio.create_task(executor.execute(self.run, plan, Deadline.after(IN_A_MINUTE)))
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def ended(self) -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await self._task
+
+
+async def test_a_side_effect_that_was_under_way_may_or_may_not_have_happened(catalog: Catalog) -> None:
+    async def cancels_the_run(arguments: JsonObject) -> JsonObject:
+        interrupted.cancel()
+        await asyncio.Event().wait()
+        return {}
+
+    async def hangs(arguments: JsonObject) -> JsonObject:
+        await asyncio.Event().wait()
+        return {}
+
+    interrupted = Interrupted(
+        catalog,
+        {"one__read": hangs, "four__write": cancels_the_run},
+        {"id": "reading", "skill": "one__read"},
+        {"id": "writing", "skill": "four__write"},
+        {"id": "later", "skill": "four__write", "depends_on": ["writing"]},
+    )
+    await interrupted.ended()
+    steps = {name: record.outcome for name, record in interrupted.run.steps.items()}
+    assert {outcome.kind for outcome in steps.values()} == {StepOutcome.CANCELLED}
+    assert {name for name, outcome in steps.items() if outcome.effect_unknown} == {"writing"}
+    assert {name: outcome.attempts for name, outcome in steps.items()} == {"reading": 1, "writing": 1, "later": 0}
+
+
+async def test_a_result_that_came_as_the_run_was_cancelled_is_kept(catalog: Catalog) -> None:
+    async def answers_at_the_last_moment(arguments: JsonObject) -> JsonObject:
+        interrupted.cancel()
+        return {"ordered": True}
+
+    interrupted = Interrupted(
+        catalog,
+        {"four__write": answers_at_the_last_moment, "one__read": answers},
+        {"id": "writing", "skill": "four__write"},
+        {"id": "later", "skill": "one__read", "depends_on": ["writing"]},
+    )
+    await interrupted.ended()
+    steps = {name: record.outcome for name, record in interrupted.run.steps.items()}
+    assert (steps["writing"].kind, steps["writing"].result) == (StepOutcome.SUCCEEDED, {"ordered": True})
+    assert steps["later"].kind is StepOutcome.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason", "attempts"),
+    [(False, StepReason.BUDGET_EXHAUSTED, 0), (True, StepReason.DEADLINE_EXCEEDED, 1)],
+    ids=["never sent", "sent"],
+)
+def test_a_call_for_which_no_time_was_left_was_no_attempt(*, sent: bool, reason: StepReason, attempts: int) -> None:
+    failure = CallFailed(DeadlineExceeded("late"), code=Code.DEADLINE_EXCEEDED, endpoint="host:1", sent=sent)
+    outcome = outcome_of_failure(skill("one__read"), failure)
+    assert (outcome.kind, outcome.reason, outcome.attempts) == (StepOutcome.TIMED_OUT, reason, attempts)
+
+
+async def test_a_model_that_writes_nothing_leaves_the_answer_to_the_renderer(catalog: Catalog) -> None:
+    a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": answers}, model=FixedSynthesizer([""]))
+    run = await a_mesh.ask()
+    assert (run.answer, run.answer_source) == ("rendered", AnswerSource.RENDERED)
