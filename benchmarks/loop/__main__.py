@@ -11,9 +11,9 @@ from typing import Final
 
 from benchmarks.loop.arms import Mismatch
 from benchmarks.loop.benchmark import Measured, Settings, run
-from benchmarks.loop.processes import NotStarted
 from benchmarks.loop.report import as_json, text
 from orchestrator_svc.adapters.pricing import Price
+from orchestrator_svc.commands.mesh import MeshDidNotStart
 
 LIMIT_SECONDS: Final = 600.0
 """Of the whole benchmark, whatever was chosen."""
@@ -25,8 +25,11 @@ def main() -> int:
     arguments = _arguments()
     try:
         measured = asyncio.run(_bounded(_settings(arguments)))
-    except (Mismatch, NotStarted) as problem:
+    except Mismatch as problem:
         print(f"no comparison: {problem}", file=sys.stderr)
+        return 1
+    except MeshDidNotStart as problem:
+        print("\n".join([f"no comparison: {problem}", *problem.lines]), file=sys.stderr)
         return 1
     except TimeoutError:
         print(f"no comparison: it did not get ready or took more than {LIMIT_SECONDS:g} s", file=sys.stderr)

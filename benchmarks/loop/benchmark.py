@@ -12,11 +12,11 @@ from openai import AsyncOpenAI
 
 from agentmesh.client import AsyncMeshClient, Listing
 from benchmarks.loop.agents import Agents
-from benchmarks.loop.arms import Arm, LoopArm, MeshArm
+from benchmarks.loop.arms import Arm, LoopArm, MeshArm, Mismatch
 from benchmarks.loop.comparison import Row, compare
 from benchmarks.loop.loops import Loop, Style
 from benchmarks.loop.model import ScriptedModel
-from benchmarks.loop.processes import agents, list_also, orchestrator
+from benchmarks.loop.processes import local_mesh
 from benchmarks.loop.questions import BRISK, QUESTIONS
 from benchmarks.loop.throughput import Rate, measure
 from orchestrator_svc.adapters.pricing import Price
@@ -75,8 +75,8 @@ async def run(settings: Settings, environment: Mapping[str, str], progress: Call
         progress: Is told what happens now.
 
     Raises:
-        Mismatch: The arms do not agree, or an account is wrong: then there is nothing to compare.
-        NotStarted: A process of the mesh did not come up.
+        Mismatch: The arms do not agree, or an account is not that of the model: then there is nothing to compare.
+        MeshDidNotStart: A process of the mesh did not come up.
     """
     progress("starting an orchestrator and three agents")
     async with _ground(settings, environment) as ground:
@@ -96,19 +96,15 @@ async def _ground(settings: Settings, environment: Mapping[str, str]) -> AsyncIt
         "input_per_million": settings.price.input_per_million,
         "output_per_million": settings.price.output_per_million,
     }
-    async with (
-        ScriptedLlm(script=model, max_completions=None) as llm,
-        orchestrator(
-            environment,
-            LLM_BASE_URL=llm.base_url,
-            LLM_MODELS=MODEL,
-            LLM_PRICES=json.dumps({MODEL: price}),
-            LLM_RESULT_CAP_BYTES=str(settings.result_cap_bytes),
-        ) as address,
-        agents(environment, address) as listing,
-        AsyncMeshClient(address) as mesh,
-    ):
-        yield Ground(llm, model, mesh, listing)
+    async with ScriptedLlm(script=model, max_completions=None) as llm:
+        llm_settings = {
+            "LLM_BASE_URL": llm.base_url,
+            "LLM_MODELS": MODEL,
+            "LLM_PRICES": json.dumps({MODEL: price}),
+            "LLM_RESULT_CAP_BYTES": str(settings.result_cap_bytes),
+        }
+        async with local_mesh(environment, **llm_settings) as address, AsyncMeshClient(address) as mesh:
+            yield Ground(llm, model, mesh, await mesh.list_agents())
 
 
 @asynccontextmanager
@@ -135,17 +131,20 @@ async def _rates(
 ) -> list[Rate]:
     async def rate(way: str, mesh: AsyncMeshClient, *, raw: bool) -> Rate:
         progress(f"asks a second: {way}")
+        ground.llm.requests.clear()
+        ground.model.accounts.clear()
         measured = await measure(
             way, mesh, BRISK, raw=raw, concurrency=settings.concurrency, seconds=settings.throughput_seconds
         )
-        ground.llm.requests.clear()
+        counted = sum(len(account.completions) for account in ground.model.accounts.values())
+        if counted != measured.llm_calls * (measured.asks + 1):  # one came before the measuring
+            raise Mismatch(f"{way}: the model counted {counted} completions for {measured.asks} Asks")
         return measured
 
     rates = [
         await rate("model without delay", ground.mesh, raw=False),
         await rate("model without delay, RAW", ground.mesh, raw=True),
     ]
-    async with orchestrator(environment) as address, AsyncMeshClient(address) as offline:
-        await list_also(address, ground.listing)
+    async with local_mesh(environment) as address, AsyncMeshClient(address) as offline:
         rates += [await rate("offline", offline, raw=False), await rate("offline, RAW", offline, raw=True)]
     return rates

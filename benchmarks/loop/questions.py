@@ -63,13 +63,13 @@ def facts_of(results: Results) -> Facts:
     for skill, result in results.items():
         match skill:
             case "data_agent__get_report":
-                facts["reported on"] = result["entity"]
+                facts["report of"] = result["entity"]
             case "analytics_agent__get_trends":
                 facts["anomalies"] = result["anomaly_count"]
-                facts["first anomaly in"] = _first_anomaly(results)
+                facts["first in"] = _first_anomaly(results)
             case "config_agent__check_config":
-                facts["configuration of"] = result["component"]
-                facts["its sha256"] = result["sha256"]
+                facts["config of"] = result["component"]
+                facts["sha256"] = result["sha256"]
             case _:
                 raise ValueError(f"no question uses {skill}")
     return dict(sorted(facts.items()))

@@ -63,7 +63,7 @@ def machine() -> str:
 def _question(rows: Sequence[Row]) -> Iterator[str]:
     question = rows[0].question
     yield f'"{question.text}"'
-    yield f"({question.shape}; every arm found: {', '.join(f'{k} {v}' for k, v in _short(rows[0]))})"
+    yield f"  needs {question.shape}; every arm found: {', '.join(f'{name} {fact}' for name, fact in _short(rows[0]))}"
     yield (
         f"  {'':<24}{'LLM calls':>10}{'agent calls':>12}{'wall s':>9}{'(range)':>16}{'tokens in':>11}{'out':>6}"
         f"{'USD':>11}{'time':>8}{'USD':>7}"
