@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
+
 from agentmesh.transport import MeshServer, Service, build_server
 from agentmesh.v1 import orchestrator_service_pb2_grpc, registry_service_pb2_grpc
 from orchestrator_svc.adapters.bm25_skill_ranker import Bm25SkillRanker
@@ -13,6 +15,7 @@ from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
+from orchestrator_svc.adapters.offline import embeddings
 from orchestrator_svc.adapters.offline_planner import OfflinePlanner
 from orchestrator_svc.adapters.offline_synthesizer import OfflineSynthesizer
 from orchestrator_svc.adapters.pricing import Price
@@ -32,6 +35,8 @@ from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.config import Config
 from orchestrator_svc.core.validate import Limits
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def build(config: Config, *, clock: Clock | None = None, minds: Minds | None = N
 
 def _minds(config: Config) -> Minds:
     if not config.llm_configured:
-        return Minds(OfflinePlanner(), None, _nothing_to_close)
+        return Minds(_offline_planner(), None, _nothing_to_close)
     # The client takes 0.4 s to import, which an offline mesh need not wait for.
     from orchestrator_svc.adapters.openai_client import OpenAiClient  # noqa: PLC0415
     from orchestrator_svc.adapters.openai_planner import OpenAiPlanner  # noqa: PLC0415
@@ -157,6 +162,15 @@ def _minds(config: Config) -> Minds:
     )
     client = OpenAiClient(settings)
     return Minds(OpenAiPlanner(client), OpenAiSynthesizer(client, settings), client.close)
+
+
+def _offline_planner() -> OfflinePlanner:
+    """With sentence similarity where the extra `offline` is installed; loading it takes under a second."""
+    if not embeddings.installed():
+        _log.info("no sentence embeddings: the offline planner goes by words alone", extra_to_install="offline")
+        return OfflinePlanner(None)
+    _log.info("the offline planner goes by words and sentence embeddings")
+    return OfflinePlanner(embeddings.WordllamaEmbedder())
 
 
 async def _nothing_to_close() -> None:
