@@ -55,6 +55,25 @@ def named(values: JsonObject) -> str:
             return ", ".join(f"{label} {short(name, values[name], _VALUE_CHARACTERS)}" for name, label in named_ones)
 
 
+def arguments(step: Step, bindings: Mapping[str, Json], *, of_items: bool) -> JsonObject:
+    """The scalar arguments that are no defaults, as far as they are literals or parts of results.
+
+    Args:
+        step: Whose arguments.
+        bindings: The results that it may mention; for an item, `item` and `index` as well.
+        of_items: Those that mention the item; else those that do not.
+    """
+    defaults = _defaults(step.skill.parameters)
+    found: JsonObject = {}
+    for name in step.arguments.arguments:
+        if _mentions_item(step, name) is not of_items:
+            continue
+        for value in _resolved(step, name, bindings):
+            if not isinstance(value, dict | list) and value not in (None, "") and defaults.get(name) != value:
+                found[name] = value
+    return found
+
+
 def _results(step: Step, brief: Brief) -> dict[str, Json]:
     return {name: brief.outcomes[name].value for name in step.needs if name in brief.outcomes}
 
