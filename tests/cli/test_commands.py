@@ -1,8 +1,10 @@
 """Through a pipe: exactly these lines, these exit codes, and JSON that programs read."""
 
+import asyncio
 import json
 import re
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,26 @@ async def test_help_lists_every_command_and_every_exit_code() -> None:
         assert re.search(rf"^  {command} +\w", ended.out, re.MULTILINE), command
     for code, meaning in MEANINGS.items():
         assert f"{int(code)}: {meaning}" in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], {"grpc", "google.protobuf", "rich", "openai", "numpy", "pydantic", "yaml"}),
+        (
+            ["ask", "q", "--address", "127.0.0.1:1"],
+            {"orchestrator_svc", "protovalidate", "structlog", "rich", "openai", "numpy"},
+        ),
+    ],
+    ids=["help", "ask"],
+)
+async def test_a_command_loads_nothing_that_it_does_not_need(arguments: list[str], unneeded: set[str]) -> None:
+    script = f"import sys\nfrom agentmesh.cli import main\nmain({arguments})\nprint({unneeded} & set(sys.modules))"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    out, _ = await process.communicate()
+    assert out.decode().splitlines()[-1] == "set()"
 
 
 async def test_the_version_is_that_of_the_distribution() -> None:
