@@ -4,7 +4,7 @@
 2. A sample is a spike when it is far from the medians of both the samples before and those after it. The first
    sample of a new level is far from one of them only, so a step is no spike, and the level after it is normal.
 3. A step is where the median of the next samples is far from that of the last ones. Two steps that undo each other
-   shortly after are one plateau.
+   shortly after are one plateau. In a series that never settles only values far from all others are unusual.
 "Far" is measured in standard deviations of the ordinary noise, estimated robustly over the series and around the
 sample; the larger counts. The input is one value a sample, evenly spaced, oldest first, finite.
 """
@@ -16,22 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_svcs.analytics_agent.robust import Values, drift, local_spread, medians_after, medians_before, spread
+from agent_svcs.analytics_agent.level import LEAST_SIDE, Level, level_of, restless
+from agent_svcs.analytics_agent.robust import Values, drift
 from agent_svcs.analytics_agent.season import seasonal_part
 
 LEAST_SAMPLES = 20
 """With fewer nothing is said: what is ordinary is not known yet."""
-REACH = 10
-"""Samples before and after that make the local level."""
-LEAST_SIDE = 4
-"""Samples that a side needs to have a level of its own, near the ends of the series."""
-SPREAD_REACH = 30
-"""Samples to both sides that make the local noise."""
-LOCAL_SHARE = 0.75
-"""Of the local noise; it counts only where it is clearly larger than elsewhere, being estimated from few samples."""
-SPIKE_SIGMA = 3.3
-"""Normal noise is further out in 1 of 1,000 samples."""
 STEP_SIGMA = 3.5
+MOST_STEPS = 0.02
+"""Of the samples; where levels change more often, a change of level is nothing unusual."""
 LONGEST_PLATEAU = 30
 """Samples; a step that is undone later than this was a level of its own."""
 
@@ -60,14 +53,14 @@ def detect(values: Values, resolution: float = 0.0) -> list[Finding]:
         return []
     course = drift(values) * np.arange(values.size)
     course += seasonal_part(values - course)
-    level = _Level(values - course, resolution)
+    level = level_of(values - course, resolution)
     if not level.scale.any():
         return []
-    steps = _steps(level)
-    plateaus, lasting = _pair(level, steps)
-    found = [*plateaus, *lasting]
+    plateaus, lasting = _pair(level, _steps(level))
+    if len(plateaus) + len(lasting) > MOST_STEPS * values.size:
+        level, plateaus, lasting = restless(level, resolution), [], []
     taken = {i for one in plateaus for i in range(one.start - 1, one.end + 2)}
-    found += [one for one in _spikes(level) if one.index not in taken]
+    found = [*plateaus, *lasting, *(one for one in _spikes(level) if one.index not in taken)]
     return [
         Finding(
             index=one.index,
@@ -81,36 +74,11 @@ def detect(values: Values, resolution: float = 0.0) -> list[Finding]:
     ]
 
 
-class _Level:
-    """The series without its course, the levels around each sample, and how noisy it is there."""
-
-    def __init__(self, values: Values, resolution: float) -> None:
-        self.values = values
-        self.before = medians_before(values, REACH, LEAST_SIDE)
-        self.after = medians_after(values, REACH, LEAST_SIDE)
-        self.before = np.where(np.isnan(self.before), self.after, self.before)
-        self.after = np.where(np.isnan(self.after), self.before, self.after)
-        least = resolution / SPIKE_SIGMA
-        self.scale = np.full(values.size, max(spread(values - (self.before + self.after) / 2.0), least))
-        around = values - self.expected()
-        self.scale = np.maximum(np.maximum(spread(around), LOCAL_SHARE * local_spread(around, SPREAD_REACH)), least)
-
-    def expected(self) -> Values:
-        """The level at each sample: between the two sides where they agree, else the side that is nearer."""
-        middle = (self.before + self.after) / 2.0
-        nearer = np.where(
-            np.abs(self.values - self.before) <= np.abs(self.values - self.after), self.before, self.after
-        )
-        inside = (self.values - self.before) * (self.values - self.after) <= 0.0
-        apart = np.abs(self.before - self.after) > 1.5 * self.scale
-        return np.where(apart, np.where(inside, self.values, nearer), middle)
-
-
-def _spikes(level: _Level) -> list[Finding]:
+def _spikes(level: Level) -> list[Finding]:
     expected = level.expected()
     score = (level.values - expected) / level.scale
     found: list[Finding] = []
-    for run in _runs(score, SPIKE_SIGMA):
+    for run in _runs(score, level.threshold):
         peak = run[int(np.argmax(np.abs(score[run])))]
         found.append(
             Finding(
@@ -125,7 +93,7 @@ def _spikes(level: _Level) -> list[Finding]:
     return found
 
 
-def _steps(level: _Level) -> list[Finding]:
+def _steps(level: Level) -> list[Finding]:
     """Where a new level begins; `expected` is the old level and `value` the new one."""
     size = level.values.size
     old, new = level.before, np.concatenate([level.after[:1], level.after[:-1]])
@@ -167,28 +135,29 @@ def _runs(score: Values, least: float) -> list[NDArray[np.intp]]:
     return runs
 
 
-def _pair(level: _Level, steps: list[Finding]) -> tuple[list[Finding], list[Finding]]:
-    """Steps that undo each other soon become one plateau; the others last."""
+def _pair(level: Level, steps: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Steps that lead back soon become one plateau, with the steps between them; the others last."""
     plateaus: list[Finding] = []
     lasting: list[Finding] = []
     waiting = sorted(steps, key=lambda step: step.index)
     while waiting:
         step = waiting.pop(0)
-        if waiting and _undoes(step, waiting[0]):
-            plateaus.append(_plateau(level, step, waiting.pop(0)))
-        else:
+        back = next((i for i, later in enumerate(waiting) if _leads_back(step, later)), None)
+        if back is None:
             lasting.append(step)
+        else:
+            plateaus.append(_plateau(level, step, waiting[back]))
+            waiting = waiting[back + 1 :]
     return plateaus, lasting
 
 
-def _undoes(step: Finding, later: Finding) -> bool:
-    if later.index - step.index > LONGEST_PLATEAU:
-        return False
-    there, back = step.value - step.expected, later.value - later.expected
-    return there * back < 0.0 and abs(there + back) < 0.5 * min(abs(there), abs(back))
+def _leads_back(step: Finding, later: Finding) -> bool:
+    """Whether the level after `later` is that before `step` again, nearly."""
+    away = abs(step.value - step.expected)
+    return later.index - step.index <= LONGEST_PLATEAU and abs(later.value - step.expected) < 0.5 * away
 
 
-def _plateau(level: _Level, step: Finding, later: Finding) -> Finding:
+def _plateau(level: Level, step: Finding, later: Finding) -> Finding:
     inside = np.arange(step.index, later.index)
     away = np.abs(level.values[inside] - step.expected)
     peak = int(inside[int(np.argmax(away))])

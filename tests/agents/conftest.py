@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,10 +55,13 @@ WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
 
 
 @asynccontextmanager
-async def child(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(*command: str, directory: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of this test that has written its first line; it is killed in the end."""
     process = await asyncio.create_subprocess_exec(
-        *(command or (sys.executable, "-c", WAIT)), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *(command or (sys.executable, "-c", WAIT)),
+        cwd=directory,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stdout is not None

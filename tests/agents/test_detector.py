@@ -79,6 +79,14 @@ def test_a_lasting_step_is_found_once_at_its_first_sample_and_the_new_level_is_o
     assert (found.value - found.expected) == pytest.approx(10.0, abs=4.0)
 
 
+def test_in_a_series_that_never_settles_a_change_of_level_is_nothing_unusual() -> None:
+    levels = np.random.default_rng(3).choice([0.0, 50.0, 100.0], size=30)
+    values = np.repeat(levels, 12) + _noise(360)
+    assert detect(values) == []
+    values[200] = 400.0
+    assert [one.index for one in detect(values)] == [200]
+
+
 def test_a_change_smaller_than_the_resolution_is_not_reported_however_quiet_the_series_is() -> None:
     values = np.full(100, 5.0)
     values[50] = 6.0

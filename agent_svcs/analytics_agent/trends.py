@@ -1,0 +1,105 @@
+"""From samples to statements: statistics of the window, and what was unusual in it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from agent_svcs.analytics_agent.detector import detect
+from agent_svcs.analytics_agent.history import History, Window
+from agent_svcs.analytics_agent.metrics import METRICS, covered
+from agent_svcs.analytics_agent.model import Anomaly, MetricTrend, Trends
+from agent_svcs.analytics_agent.robust import theil_sen
+from agent_svcs.analytics_agent.series import Key, Series
+from agent_svcs.components import COMPONENTS
+from agent_svcs.instants import iso
+from agent_svcs.unknown import check_name, unknown
+
+MOST_ANOMALIES: Final = 50
+MOST_SAMPLES: Final = 720
+"""Of one series for the detector: an hour at the default interval. Longer ones are averaged down to it."""
+
+
+def build_trends(history: History, entity: str, metric: str | None, window_minutes: int) -> Trends:
+    """What the last `window_minutes` show of one metric, or of all, of every component that the entity covers.
+
+    Raises errors.NotFound naming the nearest for an unknown entity, or a metric that it does not have.
+    """
+    keys = _keys(entity, metric)
+    window = history.window(keys, 60.0 * window_minutes)
+    anomalies = [one for series in window.series for one in _anomalies(series, window)]
+    anomalies.sort(key=lambda one: (-one.score, one.component, one.metric, one.at))
+    inside = [series.since(window.start) for series in window.series]
+    return Trends(
+        entity=entity,
+        components=list(dict.fromkeys(component for component, _ in keys)),
+        source=window.source,
+        window_start=iso(window.start),
+        window_end=iso(window.end),
+        note=_note(window, inside),
+        anomalies=anomalies[:MOST_ANOMALIES],
+        anomaly_count=len(anomalies),
+        metrics=[_statistics(series) for series in inside if series.values.size],
+    )
+
+
+def _keys(entity: str, metric: str | None) -> list[Key]:
+    check_name("entity", entity)
+    if entity not in COMPONENTS:
+        raise unknown("component", entity, COMPONENTS)
+    keys = [(component, name) for component in covered(entity) for name in METRICS[component]]
+    if metric is None:
+        return keys
+    check_name("metric", metric)
+    if metric not in {name for _, name in keys}:
+        raise unknown(f"metric of {entity}", metric, [name for _, name in keys])
+    return [key for key in keys if key[1] == metric]
+
+
+def _note(window: Window, inside: list[Series]) -> str:
+    sampled = {series.component for series in inside if series.values.size}
+    silent = list(dict.fromkeys(series.component for series in inside if series.component not in sampled))
+    if not silent:
+        return window.note
+    return f"{window.note} No samples of {', '.join(silent)}: not running on this machine in the window."
+
+
+def _anomalies(series: Series, window: Window) -> list[Anomaly]:
+    series = series.thinned(MOST_SAMPLES)
+    resolution = METRICS[series.component][series.metric].resolution
+    return [
+        Anomaly(
+            component=series.component,
+            metric=series.metric,
+            at=iso(series.at[one.index]),
+            value=_rounded(one.value),
+            expected=_rounded(one.expected),
+            score=_rounded(one.score),
+            started_at=iso(series.at[one.start]),
+            ended_at=iso(series.at[one.end]),
+        )
+        for one in detect(series.values, resolution)
+        if series.at[one.index] >= window.start
+    ]
+
+
+def _statistics(series: Series) -> MetricTrend:
+    values = series.values
+    return MetricTrend(
+        component=series.component,
+        metric=series.metric,
+        unit=METRICS[series.component][series.metric].unit,
+        count=int(values.size),
+        min=_rounded(values.min()),
+        max=_rounded(values.max()),
+        mean=_rounded(values.mean()),
+        median=_rounded(np.median(values)),
+        p95=_rounded(np.percentile(values, 95.0)),
+        last=_rounded(values[-1]),
+        slope_per_hour=_rounded(theil_sen(series.at / 3600.0, values)),
+    )
+
+
+def _rounded(value: float | np.floating) -> float:
+    return round(float(value), 3)
