@@ -45,7 +45,7 @@ def show_answer(output: Output, answer: Answer) -> None:
     if answer.text:
         note = "" if answer.answer_source is AnswerSource.LLM else "written without a model"
         output.heading("answer", note)
-        output.text(answer.text, markdown=answer.answer_source is AnswerSource.LLM)
+        output.text(answer.text, markdown=True)
     else:
         show_results(output, answer.steps)
     _show_footer(output, answer)
@@ -82,7 +82,7 @@ def _llm_note(usage: Usage, source: PlanSource) -> str:
 
 def duration(seconds: float) -> str:
     """Return e.g. `0.4 ms`, `12 ms`, `1.24 s`."""
-    if 0 < seconds < 0.01:
+    if round(seconds * 1000, 1) and seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
