@@ -9,7 +9,7 @@ from typing import Final
 import bm25s
 import numpy as np
 
-from orchestrator_svc.adapters.offline.words import terms
+from orchestrator_svc.adapters.offline.words import terms, words
 from orchestrator_svc.core.catalog import Catalog, Skill
 
 _NAME_COUNTS: Final = 3
@@ -20,7 +20,10 @@ _MAX_INDEXES: Final = 8
 
 
 class Bm25SkillRanker:
-    """Implements SkillRanker. Making an index takes about 0.1 ms a skill; ranking with it takes well under 1 ms."""
+    """Implements SkillRanker. Fast, because nobody else is served meanwhile: 0.2 ms a skill for an index, then 0.1 ms.
+
+    The offline planner's own index knows more of a card, and takes ten times as long to make.
+    """
 
     def __init__(self) -> None:
         self._indexes: OrderedDict[str, _Index] = OrderedDict()
@@ -54,7 +57,8 @@ class _Index:
             self._scores.index((numbered, self._numbers), create_empty_token=False, show_progress=False)
 
     def rank(self, query: str) -> tuple[str, ...]:
-        asked = dict.fromkeys(self._numbers[term] for term in terms(query) if term in self._numbers)
+        once = " ".join(dict.fromkeys(words(query)))  # a query of 32 KiB has each word many times
+        asked = dict.fromkeys(self._numbers[term] for term in terms(once) if term in self._numbers)
         if self._scores is None or not asked:
             return self._ids
         scores = self._scores.get_scores_from_ids(list(asked))

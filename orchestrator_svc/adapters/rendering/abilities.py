@@ -7,7 +7,7 @@ from itertools import groupby, islice
 from typing import Final
 
 from orchestrator_svc.adapters.rendering.clean import line
-from orchestrator_svc.adapters.rendering.figures import and_more, in_words
+from orchestrator_svc.adapters.rendering.figures import NAME_CHARACTERS, and_more
 from orchestrator_svc.core.catalog import Catalog, Skill
 
 _MOST_SKILLS: Final = 15
@@ -23,8 +23,11 @@ def ability_lines(catalog: Catalog) -> Iterator[str]:
     yield ""
     for agent, skills in groupby(islice(catalog.skills.values(), _MOST_SKILLS), key=lambda skill: skill.agent):
         of_agent = list(skills)
-        yield f"- **{in_words(agent)}**{_described(of_agent[0].agent_description)}"
-        yield from (f"  - {in_words(skill.name)}{_described(skill.description)}{_example(skill)}" for skill in of_agent)
+        yield f"- **{line(agent, NAME_CHARACTERS)}**{_described(of_agent[0].agent_description)}"
+        yield from (
+            f"  - {line(skill.name, NAME_CHARACTERS)}{_described(skill.description)}{_example(skill)}"
+            for skill in of_agent
+        )
     if len(catalog) > _MOST_SKILLS:
         yield f"- {and_more(len(catalog) - _MOST_SKILLS)}"
 
