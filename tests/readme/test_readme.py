@@ -1,0 +1,101 @@
+"""What the README shows works: its Python and shell blocks run against a mesh of real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.readme.mesh import AMesh, mesh_of_processes
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+AGENT = "agent.serve()"
+BIN = Path(sys.executable).parent
+
+GRPCURL = f"""#!/bin/sh
+# Stands in for grpcurl where there is none: the same request through `buf curl`.
+[ "$1 $2" = "-plaintext -d" ] || exit 64
+exec {BIN}/buf curl --protocol grpc --http2-prior-knowledge -d "$3" "http://$4/$5"
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_every_block_is_of_a_kind_that_is_run_or_shows_output() -> None:
+    kinds = set(re.findall(r"^```(\w+)$", README, re.MULTILINE))
+    assert kinds == {"python", "sh", "console"}
+    shown = [line for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    assert shown == ["$ make demo", "$ make bench-loop"], "these are run by people, and their output is quoted"
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[AMesh]:
+    with mesh_of_processes() as running:
+        yield running
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An empty folder whose `bin` has a grpcurl."""
+    (tmp_path / "bin").mkdir()
+    grpcurl = tmp_path / "bin" / "grpcurl"
+    grpcurl.write_text(GRPCURL)
+    grpcurl.chmod(grpcurl.stat().st_mode | stat.S_IEXEC)
+    return tmp_path
+
+
+def run(command: list[str], place: Path, mesh: AMesh) -> subprocess.CompletedProcess[str]:
+    real = [] if shutil.which("grpcurl") else [str(place / "bin")]
+    return subprocess.run(
+        command,
+        cwd=place,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([str(BIN), *real, os.environ["PATH"]]),
+            "AGENTMESH_ORCHESTRATOR_ADDRESS": mesh.address,
+        },
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("python") if AGENT not in b], ids=["client", "stubs"])
+def test_python_of_callers_runs(block: str, place: Path, mesh: AMesh) -> None:
+    assert DEFAULT_ADDRESS in block
+    done = run([sys.executable, "-c", block.replace(DEFAULT_ADDRESS, mesh.address)], place, mesh)
+    assert done.returncode == 0, done.stderr
+    assert "cpu" in done.stdout.lower()
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=["cli", "grpcurl", "plan", "model"])
+def test_shell_of_callers_runs(block: str, place: Path, mesh: AMesh) -> None:
+    script = "set -euo pipefail\n" + block.replace(DEFAULT_ADDRESS, mesh.address)
+    done = run(["bash", "-c", script], place, mesh)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
+
+
+def test_the_agent_of_the_readme_is_ten_lines_and_answers(place: Path, mesh: AMesh) -> None:
+    (block,) = (block for block in blocks("python") if AGENT in block)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 10
+    (place / "weather.py").write_text(block)
+    with mesh.with_agent(place / "weather.py"):
+        (place / "plan.json").write_text(
+            '{"steps": [{"id": "t", "skill": "weather_agent__get_temperature", "arguments": {"city": "Oslo"}}]}'
+        )
+        done = run(["agentmesh", "run", "--raw", "--json", "plan.json"], place, mesh)
+    assert done.returncode == 0, done.stderr
+    assert "21.5" in done.stdout
