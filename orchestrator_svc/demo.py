@@ -5,7 +5,6 @@ Ends with 0 if every question had the outcome that it should have, else with 1.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
@@ -15,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agentmesh.cli.exits import ExitCode
+from agentmesh.cli.app import Invocation
+from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.output import Output, open_output
 from agentmesh.cli.problems import explain_error
+from agentmesh.cli.run import guarded
 from agentmesh.cli.show_answer import duration, show_answer
 from agentmesh.client import Answer, MeshClient, RunOutcome
 from agentmesh.errors import MeshError
-from agentmesh.grpc_core_log import silence
-from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart
+from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, process_environment
 from orchestrator_svc.commands.progress import readiness_lines
-from orchestrator_svc.config import Config, ConfigInvalid, read_config
+from orchestrator_svc.commands.show_config import load_config
+from orchestrator_svc.config import Config
 
 _STOP_SECONDS: Final = 10.0
 
@@ -46,34 +47,30 @@ QUESTIONS: Final = (
 
 
 def main() -> ExitCode:
-    """Run the demo."""
+    """Run the demo.
+
+    Raises:
+        CommandFailed: The configuration is wrong, the mesh did not start, or a question did not end as it should.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its processes on both signals
-    silence(os.environ)
+    config = load_config().config
     output = open_output()
-    try:
-        config = read_config(os.environ).config
-    except ConfigInvalid as invalid:
-        sys.stderr.write(f"error: the configuration cannot be used:\n{invalid}\n")
-        return ExitCode.USAGE
     output.line(("agentmesh demo: ", "bold"), _model(config))
     logs = Path(tempfile.mkdtemp(prefix="agentmesh-demo-"))
-    mesh = LocalMesh(os.environ, logs)
+    advice = f"read the logs in {logs}"
+    mesh = LocalMesh(process_environment(), logs)
     stopped = 0
     try:
         mesh.start(ANY_PORT, readiness_lines(output))
         problems = _ask_all(mesh.address, output)
     except MeshDidNotStart as error:
-        problems = [str(error), *error.lines]
-    except KeyboardInterrupt:
-        problems = ["interrupted"]
+        raise CommandFailed(f"the demo failed: {error}", details=error.lines, advice=advice) from None
     finally:
         stopped = mesh.stop(grace_seconds=_STOP_SECONDS)
     output.line()
     output.line(f"{stopped} processes stopped.")
     if problems:
-        sys.stderr.write("\n".join(["error: the demo failed:", *(f"  {problem}" for problem in problems)]) + "\n")
-        sys.stderr.write(f"what to do: read the logs in {logs}\n")
-        return ExitCode.FAILED
+        raise CommandFailed("the demo failed", details=problems, advice=advice)
     shutil.rmtree(logs, ignore_errors=True)
     output.line(f"Next: `make up`, then in another terminal `make ask Q={QUESTIONS[1].text!r}`.")
     return ExitCode.OK
@@ -128,4 +125,4 @@ def _summarize(output: Output, answers: Sequence[tuple[Question, Answer]]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, Invocation()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from agentmesh.cli.app import Invocation, build_command
@@ -17,12 +17,26 @@ from agentmesh.grpc_core_log import silence
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run a command line (without the program's name; by default the process's own) and return its exit code."""
+    invocation = Invocation()
+
+    def command() -> int:
+        program = build_command(invocation)
+        try:
+            program(args=None if arguments is None else list(arguments), prog_name="agentmesh", standalone_mode=True)
+        except SystemExit as done:  # how the command-line library always ends
+            return done.code if isinstance(done.code, int) else int(done.code is not None)
+        return ExitCode.OK
+
+    return guarded(command, invocation)
+
+
+def guarded(action: Callable[[], int], invocation: Invocation) -> int:
+    """Do something that writes for people, and return its exit code, whatever happens."""
     for stream in (sys.stdout, sys.stderr):
         _take_any_text(stream)
     silence(os.environ)
-    invocation = Invocation()
     try:
-        code = _run(arguments, invocation)
+        code = _reported(action, invocation)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -32,20 +46,15 @@ def run(arguments: Sequence[str] | None) -> int:
     return code
 
 
-def _run(arguments: Sequence[str] | None, invocation: Invocation) -> int:
+def _reported(action: Callable[[], int], invocation: Invocation) -> int:
     try:
-        build_command(invocation)(
-            args=None if arguments is None else list(arguments), prog_name="agentmesh", standalone_mode=True
-        )
-    except SystemExit as done:  # how the command-line library always ends
-        return done.code if isinstance(done.code, int) else int(done.code is not None)
-    except (KeyboardInterrupt, OutputClosed):
+        return action()
+    except (OutputClosed, BrokenPipeError):
         raise
     except CommandFailed as failed:
         return _report(failed)
     except Exception as error:  # noqa: BLE001 - the edge: a bug of ours is said in one line
         return _report(_explained(error, debug=invocation.debug))
-    return ExitCode.OK
 
 
 def _explained(error: Exception, *, debug: bool) -> CommandFailed:

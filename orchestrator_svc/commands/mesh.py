@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 from agentmesh.client import AgentInfo, MeshClient
 from agentmesh.errors import MeshError
 from agentmesh.transport.options import proxy_options
-from orchestrator_svc.commands.processes import POLL_SECONDS, Child, Processes
+from orchestrator_svc.commands.processes import Child, Processes
 
 AGENTS: Final = ("data_agent", "analytics_agent", "config_agent")
 """Names as they register; the module of each is `agent_svcs.<name>`, which only its own process imports."""
@@ -27,7 +27,11 @@ START_SECONDS: Final = 60.0
 Health: TypeAlias = "grpc.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]"
 
 _CALL_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.2
+"""How often it is looked whether the next thing is ready; each time is a line in the orchestrator's log."""
 _HEALTH: Final = "agentmesh.v1.Orchestrator"
+_LISTENING: Final = "orchestrator is listening"
+"""The event with which the orchestrator logs its address."""
 
 
 class MeshDidNotStart(Exception):
@@ -126,7 +130,7 @@ class LocalMesh:
             if time.monotonic() > until:
                 youngest = self.processes.children[-1]
                 raise MeshDidNotStart(f"{what} did not get ready in {START_SECONDS:g} s", youngest.last_lines())
-            time.sleep(POLL_SECONDS)
+            time.sleep(_LOOK_SECONDS)
 
     def _finds_address(self) -> bool:
         """Its log tells the address that it got: choosing a free port here and hoping for it would be a race."""
@@ -136,8 +140,8 @@ class LocalMesh:
                 entry = json.loads(line)
             except ValueError:  # a warning of some library, or half a line
                 continue
-            if isinstance(entry, dict) and isinstance(entry.get("address"), str):
-                self.address = _reachable(entry["address"])
+            if isinstance(entry, dict) and entry.get("event") == _LISTENING:
+                self.address = _reachable(str(entry["address"]))
                 return True
         return False
 

@@ -91,16 +91,23 @@ def run_up(*, logs: Path | None, verbose: bool) -> ExitCode:
         except MeshDidNotStart as error:
             raise CommandFailed(str(error), details=error.lines, advice=f"the logs are in {directory}") from None
         finally:
-            output.line()
-            output.line(("stopping ... (once more to stop at once)", "dim"))
-            before = signals.count
-            grace_seconds = loaded.config.drain_seconds + _STOP_MARGIN_SECONDS
-            stopped = mesh.stop(grace_seconds=grace_seconds, hurry=lambda: signals.count > before)
+            stopped = _stop(mesh, signals, loaded.config.drain_seconds + _STOP_MARGIN_SECONDS, output)
             watched.show_logs()
             output.line(f"{stopped} processes stopped")
     if logs is None:
         shutil.rmtree(directory, ignore_errors=True)
     return ExitCode.OK
+
+
+def _stop(mesh: LocalMesh, signals: StopSignals, grace_seconds: float, output: Output) -> int:
+    """Stop the processes, also where nobody reads any more that they are stopped."""
+    before = signals.count
+    try:
+        output.line()
+        output.line(("stopping ... (once more to stop at once)", "dim"))
+    finally:
+        stopped = mesh.stop(grace_seconds=grace_seconds, hurry=lambda: signals.count > before)
+    return stopped
 
 
 def _where_to_listen(loaded: LoadedConfig, output: Output) -> str:
