@@ -133,4 +133,6 @@ COUNTS: Final = skill(
 )
 """Does not say whether it takes further arguments."""
 
-CATALOG: Final = Catalog.of([REPORT, ENTITIES, TRENDS, CONFIG, MESSAGE, STORE, LOCATE, LOOSE, COUNTS])
+SKILLS_OF_EVERY_KIND: Final = (REPORT, ENTITIES, TRENDS, CONFIG, MESSAGE, STORE, LOCATE, LOOSE, COUNTS)
+
+CATALOG: Final = Catalog.of(SKILLS_OF_EVERY_KIND)
