@@ -112,7 +112,7 @@ async def test_no_tool_call_is_no_agent_and_no_second_completion(llm: ScriptedLl
         response = await mesh.orchestrator.Ask(pb.AskRequest(query="write me a poem"))
     assert (response.outcome, response.mode) == (run_pb2.RUN_OUTCOME_NO_AGENT, plan_pb2.MODE_NONE)
     assert response.usage.llm_calls == 1
-    assert "probe agent" in response.answer
+    assert "probe_agent" in response.answer
     assert "rather answer" not in response.answer
 
 
