@@ -109,6 +109,11 @@ def sources_of(name: str, step: JsonObject, earlier: Sequence[JsonObject], catal
 
 def fields(step: JsonObject, name: str, wanted: frozenset[str], catalog: Catalog) -> Iterator[Source]:
     """The fields called `name` in the result of a step whose type is always one of `wanted`; the outer ones first."""
+    return (source for source in all_fields(step, wanted, catalog) if source.path and source.path[-1] == name)
+
+
+def all_fields(step: JsonObject, wanted: frozenset[str], catalog: Catalog) -> Iterator[Source]:
+    """Every part of the result of a step whose type is always one of `wanted`, the outer ones first."""
     skill = _skill(step, catalog)
     identifier = step.get("id")
     if skill is None or not isinstance(identifier, str):
@@ -116,7 +121,7 @@ def fields(step: JsonObject, name: str, wanted: frozenset[str], catalog: Catalog
     # The value of a step with for_each is the list of its items' results.
     start: tuple[str | int, ...] = () if step.get("for_each") is None else (0,)
     for path, types in _types_by_path(skill.output_schema).items():
-        if path and path[-1] == name and _fits(types, wanted):
+        if _fits(types, wanted):
             yield Source(identifier, start + path)
 
 
