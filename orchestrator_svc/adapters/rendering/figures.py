@@ -16,9 +16,8 @@ Scalar: TypeAlias = "bool | int | float | str | None"
 TEXT_CHARACTERS: Final = 300
 """A text on one line is cut there."""
 NAME_CHARACTERS: Final = 40
-_MOST_ELEMENTS: Final = 8
-_MOST_MEMBERS: Final = 8
-_DEEPEST: Final = 3
+_MOST_PARTS: Final = (8, 4, 3)
+"""Members of an object or elements of a list that are written on one line, by depth; deeper ones are counted."""
 _MOST_BITS: Final = 128
 _MOST_DIGITS: Final = 15
 _LONGEST_DURATION_SECONDS: Final = 100 * 365 * 86_400
@@ -66,25 +65,34 @@ def and_more(count: int) -> str:
 def _short_object(value: dict[str, Json], characters: int, depth: int) -> str:
     if not value:
         return "nothing"
-    if depth >= _DEEPEST:
+    if depth >= len(_MOST_PARTS):
         return f"({_counted(len(value), 'field')})"
-    named = labels(islice(value, _MOST_MEMBERS))
-    parts = [f"{label} {short(name, value[name], characters, depth + 1)}" for name, label in named.items()]
-    if len(value) > len(parts):
-        parts.append(and_more(len(value) - len(parts)))
-    text = ", ".join(parts)
+    named = labels(islice(value, _MOST_PARTS[depth]))
+    parts = (f"{label} {short(name, value[name], characters, depth + 1)}" for name, label in named.items())
+    text = _joined(parts, len(value), characters)
     return f"({text})" if depth else text
 
 
 def _short_list(name: str, value: list[Json], characters: int, depth: int) -> str:
     if not value:
         return "none"
-    if depth >= _DEEPEST:
+    if depth >= len(_MOST_PARTS):
         return f"({_counted(len(value), 'item')})"
-    parts = [short(name, element, characters, depth + 1) for element in value[:_MOST_ELEMENTS]]
-    if len(value) > len(parts):
-        return f"{', '.join(parts)} {and_more(len(value) - len(parts))}"
-    return ", ".join(parts)
+    parts = (short(name, element, characters, depth + 1) for element in value[: _MOST_PARTS[depth]])
+    return _joined(parts, len(value), characters)
+
+
+def _joined(parts: Iterable[str], count: int, characters: int) -> str:
+    """The parts on one line, with how many are left out; none are made that would be cut off."""
+    made: list[str] = []
+    length = 0
+    for part in parts:
+        made.append(part)
+        length += len(part)
+        if length > characters:
+            break
+    more = count - len(made)
+    return f"{', '.join(made)} {and_more(more)}" if more else ", ".join(made)
 
 
 def _counted(count: int, what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -17,16 +18,17 @@ _MOST_COLUMNS: Final = 40
 _CELL_CHARACTERS: Final = 40
 _TABLE_COLUMNS: Final = 120
 """Of a terminal."""
+_MOST_TRIED: Final = 3
 _NAMES_LEFT_OUT: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Column:
     label: str
     cells: tuple[str, ...]
     is_number: bool
 
-    @property
+    @cached_property
     def width(self) -> int:
         return max(3, width(self.label), *(width(cell) for cell in self.cells))
 
@@ -41,7 +43,7 @@ class _Column:
 def table(rows: Sequence[JsonObject]) -> Iterator[str]:
     """The lines of a table; the first rows of a long list, and the first columns of wide ones, with a note."""
     shown = rows[:MOST_ROWS]
-    columns, left_out = _fitting(_columns(shown))
+    columns, left_out = _fitting(shown)
     if not columns:
         yield f"{len(rows)} without any content"
         return
@@ -54,40 +56,45 @@ def table(rows: Sequence[JsonObject]) -> Iterator[str]:
     if len(rows) > len(shown):
         yield f"... {and_more(len(rows) - len(shown))}"
     if left_out:
-        yield f"(not shown: {_names(left_out)})"
+        yield f"(not shown: {_listed(left_out)})"
 
 
-def _columns(rows: Sequence[JsonObject]) -> Iterator[_Column]:
-    names = dict.fromkeys(name for row in rows for name in islice(row, _MOST_COLUMNS))
-    used = [name for name in islice(names, _MOST_COLUMNS) if any(row.get(name) is not None for row in rows)]
-    for name, label in labels(used).items():
-        values = [row.get(name) for row in rows]
-        yield _Column(
-            _escaped(label),
-            tuple("-" if value is None else _escaped(short(name, value, _CELL_CHARACTERS)) for value in values),
-            all(value is None or _is_number(value) for value in values),
-        )
-
-
-def _fitting(columns: Iterator[_Column]) -> tuple[list[_Column], list[str]]:
+def _fitting(rows: Sequence[JsonObject]) -> tuple[list[_Column], list[str]]:
     """The columns that fit beside each other, at least one, and the labels of the others."""
     kept: list[_Column] = []
     left_out: list[str] = []
     used = 1
-    for column in columns:
-        if kept and used + column.width + 3 > _TABLE_COLUMNS:
-            left_out.append(column.label)
+    for name, label in labels(_names(rows)).items():
+        # Cells are dear: after a few columns that did not fit, none is tried any more.
+        column = _column(label, name, rows) if len(left_out) < _MOST_TRIED else None
+        if column is None or (kept and used + column.width + 3 > _TABLE_COLUMNS):
+            left_out.append(label)
         else:
             kept.append(column)
             used += column.width + 3
     return kept, left_out
 
 
+def _names(rows: Sequence[JsonObject]) -> list[str]:
+    """The fields that are set in any row."""
+    names = dict.fromkeys(name for row in rows for name in islice(row, _MOST_COLUMNS))
+    return [name for name in islice(names, _MOST_COLUMNS) if any(row.get(name) is not None for row in rows)]
+
+
+def _column(label: str, name: str, rows: Sequence[JsonObject]) -> _Column:
+    values = [row.get(name) for row in rows]
+    return _Column(
+        _escaped(label),
+        tuple("-" if value is None else _escaped(short(name, value, _CELL_CHARACTERS)) for value in values),
+        all(value is None or _is_number(value) for value in values),
+    )
+
+
 def _joined(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _names(labels_left_out: list[str]) -> str:
+def _listed(labels_left_out: list[str]) -> str:
     shown = ", ".join(labels_left_out[:_NAMES_LEFT_OUT])
     more = len(labels_left_out) - _NAMES_LEFT_OUT
     return f"{shown} {and_more(more)}" if more > 0 else shown
