@@ -5,7 +5,7 @@ import sqlite3
 import sys
 
 from agent_svcs.analytics_agent.settings import read_settings
-from agent_svcs.analytics_agent.skills import AnalyticsAgent
+from agent_svcs.analytics_agent.skills import build_agent
 from agent_svcs.analytics_agent.store import Store
 from agentmesh.env import EnvironmentInvalid
 
@@ -19,7 +19,7 @@ def main() -> None:
         sys.exit("\n".join(error.problems))
     except (OSError, sqlite3.Error) as error:
         sys.exit(f"AGENTMESH_ANALYTICS_AGENT_STORE: cannot be a history: {error}")
-    AnalyticsAgent(settings).agent.serve()
+    build_agent(settings).serve()
 
 
 if __name__ == "__main__":

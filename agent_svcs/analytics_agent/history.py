@@ -9,6 +9,7 @@ from typing import Final, Literal
 from agent_svcs.analytics_agent.recordings import Recording
 from agent_svcs.analytics_agent.series import Key, Series
 from agent_svcs.analytics_agent.store import Store
+from agent_svcs.instants import iso
 
 LIVE_ROUNDS: Final = 60
 """Rounds of samples that make the live store enough to speak from: five minutes at the default interval."""
@@ -24,7 +25,7 @@ class Window:
 
     source: Source
     start: float
-    """Seconds since 1970; never before the oldest sample that could be there."""
+    """Seconds since 1970; in the recording never before its first sample."""
     end: float
     """Of the newest sample."""
     series: Sequence[Series]
@@ -57,7 +58,7 @@ class History:
                 return Window("live", newest - seconds, newest, series, "Samples of this machine.")
         recording = self._recording
         note = (
-            f"Not of now: the recording that comes with the agent, made on {recording.about['started']},"
+            f"Not of now: the recording that comes with the agent, made at {iso(recording.started)},"
             f" because there are {fresh} of the {LIVE_ROUNDS} rounds of live samples that are needed."
         )
         end = recording.newest

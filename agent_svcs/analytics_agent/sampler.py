@@ -90,9 +90,7 @@ def _read(process: psutil.Process) -> tuple[tuple[int, float], float, float, dic
     with process.oneshot():
         cpu = process.cpu_times()
         clock = time.monotonic()
-        sums = {
-            "memory_bytes": float(process.memory_info().rss),
-            "threads": float(process.num_threads()),
-            "open_fds": float(process.num_fds()),
-        }
+        sums = {"memory_bytes": float(process.memory_info().rss), "threads": float(process.num_threads())}
+        with contextlib.suppress(psutil.AccessDenied):  # of another user
+            sums["open_fds"] = float(process.num_fds())
         return (process.pid, process.create_time()), clock, cpu.user + cpu.system, sums

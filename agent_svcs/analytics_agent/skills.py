@@ -26,7 +26,12 @@ _log: Final = structlog.get_logger(scope="agent_svcs.analytics_agent")
 WindowMinutes = Annotated[int, Field(ge=1, le=1440)]
 
 
-class AnalyticsAgent:
+def build_agent(settings: Settings) -> Agent:
+    """The agent with its skill, not yet serving."""
+    return _Analytics(settings).agent
+
+
+class _Analytics:
     """The agent, and the history that exists while it runs."""
 
     def __init__(self, settings: Settings) -> None:

@@ -152,7 +152,7 @@ async def test_the_recording_can_be_made_again_and_leaves_nothing_running(tmp_pa
         sys.executable,
         "-m",
         "agent_svcs.analytics_agent.record",
-        *("--seconds", "3", "--interval-seconds", "0.1", "--warm-up-seconds", "0.2", "--fault-seconds", "0.8"),
+        *("--seconds", "1.5", "--interval-seconds", "0.05", "--warm-up-seconds", "0.1", "--fault-seconds", "0.4"),
         *("--clients", "12", "--output", str(output)),
         env=_environment(tmp_path),
         stdout=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ import pytest
 
 from agent_svcs.analytics_agent.recordings import SHIPPED, read_recording
 from agent_svcs.analytics_agent.settings import Settings, read_settings
-from agent_svcs.analytics_agent.skills import AnalyticsAgent
+from agent_svcs.analytics_agent.skills import build_agent
 from agent_svcs.components import COMPONENTS
 from agentmesh import errors
 from agentmesh.env import EnvironmentInvalid
@@ -23,7 +23,7 @@ def _moment(text: str) -> float:
 async def test_the_strongest_anomaly_of_the_shipped_recording_is_its_fault(serve: Serve) -> None:
     recording = read_recording()
     begin, end = (float(part.split()[0]) for part in recording.about["fault period"].split(" to "))
-    call = await serve(AnalyticsAgent(Settings()).agent)
+    call = await serve(build_agent(Settings()))
     trends = await call("get_trends")
     assert trends["source"] == "recording"
     assert trends["entity"] == "host"
@@ -38,7 +38,7 @@ async def test_the_strongest_anomaly_of_the_shipped_recording_is_its_fault(serve
 
 
 async def test_every_component_in_the_recording_has_statistics(serve: Serve) -> None:
-    call = await serve(AnalyticsAgent(Settings()).agent)
+    call = await serve(build_agent(Settings()))
     trends = await call("get_trends", window_minutes=1440)
     recorded = {component for component, _ in read_recording().series}
     assert {one["component"] for one in trends["metrics"]} == recorded <= set(COMPONENTS)
@@ -78,7 +78,7 @@ def test_the_recording_is_small_text_whose_head_says_how_it_was_made() -> None:
 async def test_arguments_that_make_no_sense_are_refused_and_named(
     serve: Serve, arguments: dict[str, Json], path: str
 ) -> None:
-    call = await serve(AnalyticsAgent(Settings()).agent)
+    call = await serve(build_agent(Settings()))
     with pytest.raises(errors.ArgumentsInvalid) as raised:
         await call("get_trends", **arguments)
     assert path in str([raised.value.message, *raised.value.violations])
@@ -89,7 +89,7 @@ async def test_arguments_that_make_no_sense_are_refused_and_named(
     "arguments", [{"entity": "'; DROP TABLE sample; --"}, {"entity": "../host"}, {"metric": "cpu%"}]
 )
 async def test_unknown_names_are_not_found(serve: Serve, arguments: dict[str, Json]) -> None:
-    call = await serve(AnalyticsAgent(Settings()).agent)
+    call = await serve(build_agent(Settings()))
     with pytest.raises(errors.NotFound):
         await call("get_trends", **arguments)
 

@@ -38,7 +38,7 @@ class Options:
     @property
     def fault_from_seconds(self) -> float:
         """After two thirds of the recording."""
-        return round(self.seconds * 2.0 / 3.0)
+        return round(self.seconds * 2.0 / 3.0, 1)
 
 
 def main() -> int:
