@@ -439,10 +439,11 @@ async def test_an_empty_catalog_is_said() -> None:
 # ---- whatever comes
 
 
+NAMES = st.text(st.characters(), max_size=8)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
-    max_leaves=40,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=30),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
 )
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\r\n\x9b31m\u202eevil\u2066\u2028# no heading\x00\ud800"
 
@@ -457,7 +458,7 @@ def nested(depth: int) -> JsonObject:
     return value
 
 
-@given(st.dictionaries(st.text(st.characters()), JSON))
+@given(st.dictionaries(NAMES, JSON, max_size=6))
 @example(
     result={HOSTILE: HOSTILE, "list": [HOSTILE], "rows": [{HOSTILE: HOSTILE}], "object": {HOSTILE: {"a": HOSTILE}}}
 )
