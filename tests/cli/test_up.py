@@ -1,0 +1,188 @@
+"""`agentmesh up`: real processes, and none is left over."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from agentmesh.client import MeshClient, RunOutcome
+from tests.cli.command import PROGRAM
+
+pytestmark = pytest.mark.timeout(120)
+
+ANY_PORT = {"AGENTMESH_LISTEN": "127.0.0.1:0"}
+LONG_SECONDS = 40.0
+"""Not reached unless a promise is broken."""
+
+
+class Up:
+    """A running `agentmesh up`; read up to the line that says that it is ready."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.shown: list[str] = []
+        self.until("Ctrl-C stops all of it.")
+        self.children = psutil.Process(process.pid).children(recursive=True)
+        self.address = self.line("orchestrator").split()[1]
+
+    def until(self, text: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.shown.append(line.rstrip("\n"))
+            if text in line:
+                return
+        raise AssertionError("\n".join(["ended before that was shown:", text, *self.shown]))
+
+    def line(self, beginning: str) -> str:
+        return next(line for line in self.shown if line.startswith(beginning))
+
+    def rest(self) -> str:
+        out, _ = self.process.communicate(timeout=LONG_SECONDS)
+        return out
+
+    def child(self, module: str) -> psutil.Process:
+        return next(child for child in self.children if module in child.cmdline())
+
+    def alive(self) -> list[psutil.Process]:
+        """The children that are still there after they had time to go."""
+        _, alive = psutil.wait_procs(self.children, timeout=LONG_SECONDS)
+        return list(alive)
+
+
+def _start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*PROGRAM, "up", *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@contextmanager
+def _up(*arguments: str, **environment: str) -> Iterator[Up]:
+    process = _start(*arguments, **environment)
+    try:
+        yield Up(process)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@contextmanager
+def _taken(port: int) -> Iterator[int]:
+    """Somebody listens at the port; if that is somebody else already, so much the better."""
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            yield port
+            return
+        sock.listen()
+        yield sock.getsockname()[1]
+
+
+def test_a_mesh_starts_beside_another_answers_and_stops_with_ctrl_c(tmp_path: Path) -> None:
+    with _taken(50051), _up("--logs", str(tmp_path)) as up:
+        assert up.shown[0] == "note: something else listens at 127.0.0.1:50051, so a free port is taken"
+        assert not up.address.endswith(":50051")
+        assert len(up.children) == 4
+        with MeshClient(up.address) as mesh:
+            names = [agent.name for agent in mesh.list_agents().agents]
+            assert names == ["analytics_agent", "config_agent", "data_agent"]
+            assert mesh.ask("What are the current system metrics?").outcome is RunOutcome.COMPLETE
+        up.process.send_signal(signal.SIGINT)
+        assert up.rest().splitlines()[-1] == "4 processes stopped"
+        assert up.process.returncode == 0
+        assert up.alive() == []
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.log" for name in ["orchestrator", *names]}
+
+
+def test_the_lines_to_paste_work_and_a_process_that_dies_is_told() -> None:
+    with _up(**ANY_PORT) as up:
+        ask = next(line for line in up.shown if " ask " in line and line.endswith(f"--address {up.address}"))
+        program, *arguments = shlex.split(ask)
+        assert program.endswith("agentmesh") or "agentmesh" in program
+        ended = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        called = {shlex.split(line)[-1]: shlex.split(line) for line in up.shown if line.startswith("grpcurl")}
+        assert list(called) == [
+            "agentmesh.v1.Registry/ListAgents",
+            "agentmesh.v1.Orchestrator/Ask",
+            "agentmesh.v1.Orchestrator/ExecutePlan",
+        ]
+        request = json.loads(called["agentmesh.v1.Orchestrator/ExecutePlan"][3])
+        with MeshClient(up.address) as mesh:
+            answer = mesh.execute_plan(request["plan"], raw=True)
+        assert answer.outcome is RunOutcome.COMPLETE
+        assert [step.step_id for step in answer.steps] == ["scan", "conf", "each"]
+        assert len(answer.steps[2].items) == 2
+        up.child("agent_svcs.config_agent").kill()
+        up.until("config_agent was ended by SIGKILL; its last lines:")
+        up.child("orchestrator_svc").kill()
+        shown = up.rest()
+        assert "2 processes stopped\nerror: orchestrator was ended by SIGKILL\n  {" in shown
+        assert up.process.returncode == 1
+        assert up.alive() == []
+
+
+def test_no_process_outlives_an_up_that_was_killed() -> None:
+    with _up(**ANY_PORT) as up:
+        up.process.kill()
+        assert up.alive() == []
+
+
+def test_a_signal_during_the_start_stops_what_has_started() -> None:
+    process = _start(**ANY_PORT)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("orchestrator ")
+    process.terminate()
+    shown, _ = process.communicate(timeout=LONG_SECONDS)
+    assert re.search(r"^[1-4] processes stopped$", shown, re.MULTILINE)
+    assert "error" not in shown
+    assert process.returncode == 0
+
+
+def test_a_reader_that_leaves_ends_it_and_leaves_no_process() -> None:
+    with _up(**ANY_PORT) as up:
+        assert up.process.stdout is not None
+        up.process.stdout.close()
+        up.process.terminate()
+        assert up.process.wait(timeout=LONG_SECONDS) == 141
+        assert up.alive() == []
+
+
+def test_a_process_that_does_not_start_is_told_with_its_last_lines() -> None:
+    process = _start(**ANY_PORT, AGENTMESH_AGENT_TTL_SECONDS="0")
+    shown, _ = process.communicate(timeout=LONG_SECONDS)
+    assert process.returncode == 1
+    assert re.search(r"^error: (data|analytics|config)_agent ended with exit code 1$", shown, re.MULTILINE)
+    assert "AGENTMESH_AGENT_TTL_SECONDS" in shown
+    assert "Traceback" not in shown
+
+
+def test_an_address_that_is_taken_is_an_error_if_it_was_asked_for() -> None:
+    with _taken(0) as port:
+        process = _start(AGENTMESH_LISTEN=f"127.0.0.1:{port}")
+        shown, _ = process.communicate(timeout=LONG_SECONDS)
+    assert process.returncode == 1
+    assert f"error: something else listens at 127.0.0.1:{port}" in shown
+
+
+def test_a_wrong_configuration_starts_nothing() -> None:
+    process = _start(**ANY_PORT, AGENTMESH_MAX_STEPS="0")
+    shown, _ = process.communicate(timeout=LONG_SECONDS)
+    assert process.returncode == 2
+    assert shown.startswith("error: the configuration cannot be used")
