@@ -165,6 +165,12 @@ def test_azure_is_configured_by_its_three_parts_and_a_key() -> None:
     assert _problems({**azure, "AGENTMESH_LLM_BASE_URL": "https://other/v1"}) == [
         "AGENTMESH_LLM_BASE_URL and AGENTMESH_LLM_AZURE_ENDPOINT exclude each other; unset one"
     ]
+    assert _problems({**azure, "AGENTMESH_LLM_MODELS": "a,b"}) == [
+        "AGENTMESH_LLM_AZURE_DEPLOYMENT names one deployment for several models; leave it out, and name the deployments "
+        "in AGENTMESH_LLM_MODELS"
+    ]
+    several = {**azure, "AGENTMESH_LLM_AZURE_DEPLOYMENT": "", "AGENTMESH_LLM_MODELS": "first,second"}
+    assert read_config(several).config.llm_models == ("first", "second")
     del azure["AGENTMESH_LLM_AZURE_ENDPOINT"]
     assert _problems(azure) == ["AGENTMESH_LLM_AZURE_DEPLOYMENT is set without AGENTMESH_LLM_AZURE_ENDPOINT"]
 

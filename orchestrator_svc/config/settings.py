@@ -166,7 +166,10 @@ class Config(BaseModel):
     )
     llm_max_attempts: Count = Field(default=3, ge=1, le=10, description="Most HTTP requests for one completion.")
     llm_azure_endpoint: Url | None = Field(default=None, description="Azure OpenAI resource; replaces the base URL.")
-    llm_azure_deployment: Name | None = Field(default=None, description="Azure OpenAI deployment.")
+    llm_azure_deployment: Name | None = Field(
+        default=None,
+        description="The one Azure OpenAI deployment; without it the models are the deployments, in order.",
+    )
     llm_azure_api_version: Name | None = Field(default=None, description="Azure OpenAI version, e.g. 2024-10-21.")
     llm_prices: Annotated[
         Mapping[str, ModelPrice],
@@ -211,7 +214,7 @@ def _open_without_consent(config: Config) -> Conflict | None:
 
 
 def _incomplete_azure(config: Config) -> Conflict | None:
-    parts = ("llm_azure_deployment", "llm_azure_api_version", "llm_api_key")
+    parts = ("llm_azure_api_version", "llm_api_key")
     missing = tuple(part for part in parts if getattr(config, part) is None)
     if config.llm_azure_endpoint is None or not missing:
         return None
@@ -227,6 +230,15 @@ def _azure_without_endpoint(config: Config) -> Conflict | None:
     return Conflict((first, "llm_azure_endpoint"), "is set without AGENTMESH_LLM_AZURE_ENDPOINT")
 
 
+def _one_deployment_for_many_models(config: Config) -> Conflict | None:
+    if config.llm_azure_deployment is None or len(config.llm_models) == 1:
+        return None
+    return Conflict(
+        ("llm_azure_deployment", "llm_models"),
+        "names one deployment for several models; leave it out, and name the deployments in AGENTMESH_LLM_MODELS",
+    )
+
+
 def _two_providers(config: Config) -> Conflict | None:
     if config.llm_azure_endpoint is None or config.llm_base_url is None:
         return None
@@ -239,6 +251,7 @@ _CHECKS: Final[tuple[Callable[[Config], Conflict | None], ...]] = (
     _open_without_consent,
     _incomplete_azure,
     _azure_without_endpoint,
+    _one_deployment_for_many_models,
     _two_providers,
 )
 
