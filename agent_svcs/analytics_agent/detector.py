@@ -23,8 +23,9 @@ from agent_svcs.analytics_agent.season import seasonal_part
 LEAST_SAMPLES = 20
 """With fewer nothing is said: what is ordinary is not known yet."""
 STEP_SIGMA = 3.5
+FEW_STEPS = 3
 MOST_STEPS = 0.02
-"""Of the samples; where levels change more often, a change of level is nothing unusual."""
+"""Of the samples; where levels change more often than both, a change of level is nothing unusual."""
 LONGEST_PLATEAU = 30
 """Samples; a step that is undone later than this was a level of its own."""
 
@@ -57,7 +58,7 @@ def detect(values: Values, resolution: float = 0.0) -> list[Finding]:
     if not level.scale.any():
         return []
     plateaus, lasting = _pair(level, _steps(level))
-    if len(plateaus) + len(lasting) > MOST_STEPS * values.size:
+    if len(plateaus) + len(lasting) > max(FEW_STEPS, MOST_STEPS * values.size):
         level, plateaus, lasting = restless(level, resolution), [], []
     taken = {i for one in plateaus for i in range(one.start - 1, one.end + 2)}
     found = [*plateaus, *lasting, *(one for one in _spikes(level) if one.index not in taken)]

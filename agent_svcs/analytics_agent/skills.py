@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Final
 
 import psutil
@@ -83,9 +83,9 @@ class _Analytics:
         settings = self._settings
         recording = await asyncio.to_thread(read_recording)
         store = await asyncio.to_thread(Store, settings.store, settings.retention_seconds)
-        with closing(store):
-            self._history = History(store, recording, settings.interval_seconds)
-            stop = asyncio.Event()
+        self._history = History(store, recording, settings.interval_seconds)
+        stop = asyncio.Event()
+        try:
             # A sampler that fails for a reason nobody foresaw ends the agent instead of leaving its history stale.
             async with asyncio.TaskGroup() as group:
                 group.create_task(_keep_sampling(store, settings.interval_seconds, stop), name="sampling")
@@ -93,6 +93,8 @@ class _Analytics:
                     yield
                 finally:
                     stop.set()
+        finally:
+            await asyncio.to_thread(store.close)
 
 
 async def _keep_sampling(store: Store, interval_seconds: float, stop: asyncio.Event) -> None:

@@ -104,8 +104,12 @@ async def test_the_report_of_the_host_is_measured_now(serve: Serve) -> None:
     call = await serve(build_agent())
     async with child(sys.executable, "-c", SPIN) as spinning:
         report = await call("get_report")
-        assert report["cpu"]["percent"] > 0
-        assert spinning.pid in [one["pid"] for one in report["processes"] if one["cpu_percent"] > 0]
+        same_name = await call("get_report", entity=psutil.Process(spinning.pid).name())
+    assert report["cpu"]["percent"] > 0
+    used = [one["cpu_percent"] for one in report["processes"]]
+    assert used[0] > 0
+    assert used == sorted(used, reverse=True)
+    assert spinning.pid in [one["pid"] for one in same_name["processes"] if one["cpu_percent"] > 0]
     assert report["entity"] == report["kind"] == "host"
     assert report["interval_seconds"] >= INTERVAL_SECONDS
     assert report["memory"]["total_bytes"] == psutil.virtual_memory().total

@@ -1,5 +1,9 @@
 """The anomaly detector of analytics_agent: what it finds, what it leaves alone, and how often it is right."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +14,9 @@ from agent_svcs.analytics_agent.robust import Values, drift, spread, theil_sen
 from benchmarks.anomalies.__main__ import DETECTORS
 from benchmarks.anomalies.generator import KINDS, SEED, generate
 from benchmarks.anomalies.scoring import Score, score_by_kind
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _noise(length: int = 300, seed: int = 1) -> Values:
@@ -23,6 +30,14 @@ def test_at_least_four_of_five_alarms_are_right_and_four_of_five_anomalies_are_f
     assert list(scores) == list(KINDS)
     assert overall.precision >= 0.8, scores
     assert overall.recall >= 0.8, scores
+
+
+def test_the_benchmark_prints_precision_and_recall_of_each_class() -> None:
+    command = [sys.executable, "-m", "benchmarks.anomalies"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    table = said.partition("\nanalytics_agent ")[2].splitlines()[1:]
+    assert [line.split()[0] for line in table] == [*KINDS, "overall"]
+    assert all(0.8 <= float(figure) <= 1.0 for figure in table[-1].split()[1:3])
 
 
 @pytest.mark.parametrize("length", [0, 1, LEAST_SAMPLES - 1])

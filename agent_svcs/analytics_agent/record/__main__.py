@@ -69,7 +69,7 @@ def _options() -> Options:
 
 async def record(options: Options) -> list[Round]:
     """The rounds of a mesh that is started for it, and ended."""
-    async with running_mesh() as mesh:
+    async with running_mesh(os.environ) as mesh:
         sys.stdout.write(f"recording {', '.join(mesh.services)} for {options.seconds:g} s\n")
         sys.stdout.flush()
         load = asyncio.create_task(light_load(mesh))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,12 +51,16 @@ def installed_services() -> list[str]:
 
 
 @asynccontextmanager
-async def running_mesh() -> AsyncIterator[RunningMesh]:
-    """Starts every installed service on a port that the system chooses; ends them in reverse order."""
+async def running_mesh(inherited: Mapping[str, str]) -> AsyncIterator[RunningMesh]:
+    """Starts every installed service on a port that the system chooses; ends them in reverse order.
+
+    Of the environment `inherited`, settings of the mesh and keys of models are left out.
+    """
+    base = {key: value for key, value in inherited.items() if not key.startswith(("AGENTMESH_", "OPENAI_"))}
     async with AsyncExitStack() as stack:
         services: dict[str, RunningService] = {}
         for name in installed_services():
-            environment = {"AGENTMESH_LISTEN": "127.0.0.1:0", "AGENTMESH_AGENT_LISTEN": "127.0.0.1:0"}
+            environment = {**base, "AGENTMESH_LISTEN": "127.0.0.1:0", "AGENTMESH_AGENT_LISTEN": "127.0.0.1:0"}
             if ORCHESTRATOR in services:
                 environment["AGENTMESH_ORCHESTRATOR_ADDRESS"] = services[ORCHESTRATOR].address
             services[name] = await stack.enter_async_context(_running(name, environment))
@@ -66,9 +69,8 @@ async def running_mesh() -> AsyncIterator[RunningMesh]:
 
 @asynccontextmanager
 async def _running(name: str, environment: Mapping[str, str]) -> AsyncIterator[RunningService]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AGENTMESH_", "OPENAI_"))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", MODULES[name], env={**inherited, **environment}, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", MODULES[name], env=environment, stdout=asyncio.subprocess.PIPE
     )
     try:
         try:
