@@ -15,7 +15,6 @@ from benchmarks.anomalies.__main__ import DETECTORS
 from benchmarks.anomalies.generator import KINDS, SEED, generate
 from benchmarks.anomalies.scoring import Score, score_by_kind
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
