@@ -166,8 +166,8 @@ def test_azure_is_configured_by_its_three_parts_and_a_key() -> None:
         "AGENTMESH_LLM_BASE_URL and AGENTMESH_LLM_AZURE_ENDPOINT exclude each other; unset one"
     ]
     assert _problems({**azure, "AGENTMESH_LLM_MODELS": "a,b"}) == [
-        "AGENTMESH_LLM_AZURE_DEPLOYMENT names one deployment for several models; leave it out, and name the deployments "
-        "in AGENTMESH_LLM_MODELS"
+        "AGENTMESH_LLM_AZURE_DEPLOYMENT names one deployment for several models; leave it out, and name "
+        "the deployments in AGENTMESH_LLM_MODELS"
     ]
     several = {**azure, "AGENTMESH_LLM_AZURE_DEPLOYMENT": "", "AGENTMESH_LLM_MODELS": "first,second"}
     assert read_config(several).config.llm_models == ("first", "second")

@@ -1,1 +1,1 @@
-"""Implementations of the ports, named `<implementation>_<port>.py`. They get plain values; only bootstrap reads config."""
+"""Implementations of the ports, named `<implementation>_<port>.py`. Plain values in; only bootstrap reads config."""
