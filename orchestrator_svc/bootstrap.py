@@ -165,9 +165,9 @@ def _minds(config: Config) -> Minds:
 
 
 def _offline_planner() -> OfflinePlanner:
-    """With sentence similarity where the extra `offline` is installed; loading it takes under a second."""
+    """With sentence embeddings where the extra `offline` is installed."""
     if not embeddings.installed():
-        _log.info("no sentence embeddings: the offline planner goes by words alone", extra_to_install="offline")
+        _log.info("no sentence embeddings: the offline planner goes by words alone; the extra `offline` brings them")
         return OfflinePlanner(None)
     _log.info("the offline planner goes by words and sentence embeddings")
     return OfflinePlanner(embeddings.WordllamaEmbedder())

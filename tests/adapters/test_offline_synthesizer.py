@@ -177,6 +177,31 @@ async def test_shapes(result: JsonObject, shown: str) -> None:
     assert await body(result) == shown
 
 
+async def test_fields_stand_in_the_order_in_which_the_schema_requires_them() -> None:
+    scan = Skill("watch", "scan", "Finds anomalies.", Effect.READ_ONLY, output_schema={
+        "type": "object",
+        "properties": {"found": {"type": "array", "items": {"$ref": "#/$defs/one"}}, "at": {}, "also": {}, "near": {}},
+        "required": ["near", "found", "at"],
+        "$defs": {"one": {"anyOf": [{"type": "null"}, {"type": "object", "required": ["name", "value"]}]}},
+    })  # fmt: skip
+    catalog = Catalog.of([scan])
+    plan = validate({"steps": [step("a", "watch__scan"), step("b", "watch__scan", for_each=[1])]}, catalog)
+    result: JsonObject = {"also": 0, "at": 1, "found": [{"a": 2, "name": "x", "value": 3}], "near": {"b": 4, "a": 5}}
+    outcomes = {"a": good(result), "b": gather([good(result)], optional=False)}
+    answer = await text(Brief(Question("?"), plan, outcomes, catalog))
+    lines = """\
+- near: b 4, a 5
+- at: 1
+- also: 0
+
+Found (1):
+
+| name | value |   a |
+| ---- | ----: | --: |
+| x    |     3 |   2 |"""
+    assert answer == f"## Scan\n\n{lines}\n\n## Scan\n\n### item 1\n\n{lines}"
+
+
 async def test_long_lists_texts_and_objects_are_cut_and_say_so() -> None:
     answer = await body({
         "words": [f"w{number}" for number in range(20)],
@@ -504,6 +529,15 @@ async def test_large_results_are_bounded(result: JsonObject) -> None:
     for answer in (one, many):
         assert_harmless(answer)
     assert many.count("## Get forecast") >= 11
+
+
+async def test_a_schema_that_refers_to_itself_is_followed_no_further_than_is_shown() -> None:
+    tree: JsonObject = {"type": "object", "required": ["b"], "additionalProperties": {"$ref": "#"}}
+    catalog = Catalog.of([Skill("watch", "scan", "Finds.", Effect.READ_ONLY, output_schema=tree)])
+    plan = validate({"steps": [step("a", "watch__scan")]}, catalog)
+    wide: JsonObject = {f"a{a}": {f"b{b}": {"c": {}} for b in range(100)} for a in range(100)}
+    for result in (wide, nested(200)):
+        assert_harmless(await text(Brief(Question("?"), plan, {"a": good(result)}, catalog)))
 
 
 async def test_a_small_result_is_whole_beside_a_huge_one() -> None:

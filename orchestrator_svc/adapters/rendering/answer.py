@@ -12,6 +12,7 @@ from orchestrator_svc.adapters.rendering.endings import why
 from orchestrator_svc.adapters.rendering.fields import result_lines
 from orchestrator_svc.adapters.rendering.figures import and_more
 from orchestrator_svc.adapters.rendering.items import item_lines
+from orchestrator_svc.adapters.rendering.order import arranged
 from orchestrator_svc.adapters.rendering.titles import item_names, title
 from orchestrator_svc.app.ports.synthesizer import Brief
 from orchestrator_svc.core.outcome import Outcome
@@ -69,13 +70,15 @@ class _Answer:
         yield f"## {self._title(step.id)}"
         yield ""
         if outcome.items is not None:
-            yield from item_lines(outcome.items, item_names(step, self._brief, len(outcome.items)))
+            yield from item_lines(
+                outcome.items, item_names(step, self._brief, len(outcome.items)), step.skill.output_schema
+            )
         elif outcome.succeeded:
-            yield from result_lines(outcome.result)
+            yield from result_lines(arranged(outcome.result, step.skill.output_schema))
         elif outcome.broken:
             yield "What the agent gave all the same:"
             yield ""
-            yield from result_lines(outcome.result)
+            yield from result_lines(arranged(outcome.result, step.skill.output_schema))
         else:
             words = why(step, outcome, self._title)
             yield f"{words[:1].upper()}{words[1:]}"

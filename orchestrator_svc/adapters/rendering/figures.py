@@ -21,8 +21,12 @@ _MOST_PARTS: Final = (8, 4, 3)
 _MOST_BITS: Final = 128
 _MOST_DIGITS: Final = 15
 _LONGEST_DURATION_SECONDS: Final = 100 * 365 * 86_400
-_UNITS: Final = {"bytes", "percent", "seconds", "milliseconds", "ms"}
-_RATES: Final = {"bytes_per_second": "bytes", "percent_per_second": "percent"}
+_UNITS: Final = {
+    "bytes_per_second": "bytes", "percent_per_second": "percent", "bytes": "bytes", "percent": "percent",
+    "seconds": "seconds", "milliseconds": "ms", "ms": "ms",
+}  # fmt: skip
+"""Unit by the ending of a name; the longer endings first."""
+_ENDINGS: Final = tuple(_UNITS)
 _SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -101,7 +105,9 @@ def _counted(count: int, what: str) -> str:
 
 def _unit(name: str) -> tuple[str, str]:
     """The unit that a name ends with, and the name before it; both may be empty."""
-    for ending, unit in (*_RATES.items(), *((unit, unit) for unit in _UNITS)):
+    if not name.endswith(_ENDINGS):
+        return "", name
+    for ending, unit in _UNITS.items():
         if name == ending:
             return unit, ""
         if name.endswith("_" + ending):

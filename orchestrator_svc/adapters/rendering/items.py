@@ -10,6 +10,7 @@ from orchestrator_svc.adapters.rendering.budget import fit
 from orchestrator_svc.adapters.rendering.endings import failure
 from orchestrator_svc.adapters.rendering.fields import WRAPPER, is_flat, result_lines, unwrapped
 from orchestrator_svc.adapters.rendering.figures import and_more
+from orchestrator_svc.adapters.rendering.order import arranged
 from orchestrator_svc.adapters.rendering.tables import table
 from orchestrator_svc.adapters.rendering.titles import named
 from orchestrator_svc.core.outcome import Outcome
@@ -20,12 +21,16 @@ _ITEMS_BYTES: Final = 12_000
 """Of all items that are not rows of one table; each gets an equal share at most."""
 
 
-def item_lines(items: Sequence[Outcome], names: Sequence[JsonObject]) -> Iterator[str]:
+def item_lines(items: Sequence[Outcome], names: Sequence[JsonObject], schema: JsonObject) -> Iterator[str]:
     """The items that failed, then the results of the others: one table if they are flat, else one after the other."""
     if not items:
         yield "There was nothing to do it for: the list is empty."
         return
-    good = [(name, unwrapped(item.result)) for name, item in zip(names, items, strict=True) if item.succeeded]
+    good = [
+        (name, unwrapped(arranged(item.result, schema)))
+        for name, item in zip(names, items, strict=True)
+        if item.succeeded
+    ]
     bad = [(name, item) for name, item in zip(names, items, strict=True) if not item.succeeded]
     if bad:
         yield f"{len(bad)} of {len(items)} did not succeed:"
