@@ -28,6 +28,10 @@ _PYTHON: Final = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?", re.IGNORECASE)
 _OPTIONS_WITH_VALUE: Final = frozenset({"-X", "-W", "--check-hash-based-pycs"})
 
 
+_LAUNCHERS: Final = frozenset({"orchestrator_svc.commands.leash"})
+"""Modules that run another one, their last argument, in their own process: `agentmesh up` starts services so."""
+
+
 def service_of(command_line: Sequence[str]) -> str | None:
     """The service that a process is, by its command line: a Python that runs a module of `MODULES` with `-m`."""
     if not command_line or not _PYTHON.fullmatch(PurePath(command_line[0]).name):
@@ -35,7 +39,8 @@ def service_of(command_line: Sequence[str]) -> str | None:
     arguments = iter(command_line[1:])
     for argument in arguments:
         if argument == "-m":
-            return _SERVICES.get(next(arguments, ""))
+            module = next(arguments, "")
+            return _SERVICES.get(command_line[-1] if module in _LAUNCHERS else module)
         if argument in _OPTIONS_WITH_VALUE:
             next(arguments, None)
         elif not argument.startswith("-") or argument.startswith("-c"):

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from agent_svcs.analytics_agent.history import LIVE_ROUNDS
 from agent_svcs.analytics_agent.recordings import read_recording
 from agent_svcs.components import MODULES
+from orchestrator_svc.commands import leash
 from tests.agents.conftest import Caller, calling
 
 AGENTS = [service for service in MODULES if service.endswith("_agent")]
@@ -30,12 +32,16 @@ def _environment(directory: Path, **settings: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(
-    name: str, directory: Path, **settings: str
+    name: str,
+    directory: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    *,
+    launcher: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Caller]]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        MODULES[name],
+        *(sys.executable, "-m", *launcher, MODULES[name]),
+        pass_fds=pass_fds,
         env=_environment(directory, **settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -82,9 +88,23 @@ async def test_a_running_agent_is_found_under_its_name(tmp_path: Path) -> None:
         assert entities["data_agent"]["process_count"] >= 1
 
 
+async def test_a_service_that_agentmesh_up_started_is_found_under_its_name(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    command = (leash.__name__, str(reading), "5")
+    async with (
+        running("config_agent", tmp_path, launcher=command, pass_fds=[reading]) as (config, _),
+        running("data_agent", tmp_path) as (_, call),
+    ):
+        os.close(reading)
+        report = await call("get_report", entity="config_agent")
+        assert config.pid in [one["pid"] for one in report["processes"]]
+        os.close(writing)
+        assert await config.wait() == 0
+
+
 async def test_the_history_becomes_live_once_there_are_enough_rounds(tmp_path: Path) -> None:
     settings = {"AGENTMESH_ANALYTICS_AGENT_INTERVAL_SECONDS": "0.05"}
-    async with running("analytics_agent", tmp_path, **settings) as (process, call):
+    async with running("analytics_agent", tmp_path, settings) as (process, call):
         first = await call("get_trends")
         assert first["source"] == "recording"
         assert f"of the {LIVE_ROUNDS} rounds" in first["note"]
@@ -103,12 +123,12 @@ async def test_a_history_in_a_file_is_there_again_after_a_restart(tmp_path: Path
         "AGENTMESH_ANALYTICS_AGENT_INTERVAL_SECONDS": "0.05",
         "AGENTMESH_ANALYTICS_AGENT_STORE": str(tmp_path / "history.sqlite3"),
     }
-    async with running("analytics_agent", tmp_path, **settings) as (process, call):
+    async with running("analytics_agent", tmp_path, settings) as (process, call):
         while (await call("get_trends", metric="load_1m"))["source"] != "live":
             pass
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-    async with running("analytics_agent", tmp_path, **settings) as (_, call):
+    async with running("analytics_agent", tmp_path, settings) as (_, call):
         trends = await call("get_trends", metric="load_1m")
         assert trends["source"] == "live"
         assert trends["metrics"][0]["count"] >= LIVE_ROUNDS
