@@ -151,6 +151,10 @@ record: $(RUNTIME) ## Reproduce the recording that analytics_agent ships
 bench-routing: $(DEV) ## Measure how often the offline planner routes a question right
 	@$(BIN)/python -m benchmarks.routing
 
+.PHONY: bench-anomalies
+bench-anomalies: $(DEV) ## Measure what the anomaly detector finds in labelled series
+	@$(BIN)/python -m benchmarks.anomalies
+
 .PHONY: bench-loop
 bench-loop: $(DEV) ## Compare the mesh with agentic loops: calls, latency, tokens, USD
 	@$(BIN)/python -m benchmarks.loop
