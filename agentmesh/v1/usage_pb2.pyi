@@ -34,7 +34,7 @@ class Usage(_message.Message):
     AGENTS_FIELD_NUMBER: _builtins.int
     llm_calls: _builtins.int
     """Completions that the mesh asked for: routing is one, synthesis is one. 2 by default, 1 for RAW, 0 offline or when
-    the caller brings the plan and wants RAW. Never more than 2 (plus allowed plan repairs).
+    the caller brings the plan and wants RAW. Never more than 2.
     """
     llm_requests: _builtins.int
     """HTTP requests sent to get those completions, retries and fallback models included."""

@@ -19,7 +19,7 @@ from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.skill_ranker import SkillRanker
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
-from orchestrator_svc.core.plan import NO_STEPS, Plan
+from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import DEFAULT_LIMITS, Limits, PlanRejected, effect_violations, validate
 
 
@@ -71,14 +71,14 @@ class Router:
             LlmUnavailable: No completion within the share of the deadline.
             LlmRefused: The provider refused for good.
             ModelPlanInvalid: The planner's plan is not sound; with every violation.
-            EffectNotAllowed: The plan uses a skill above `max_effect`.
+            EffectNotAllowed: The plan uses a skill above `max_effect`, or there is none below it.
             UnknownSkill: `allowed_skills` names a skill that does not exist.
         """
         allowed = scope.of(catalog)
         offered = self._shortlist(run.question.query, allowed.within(scope.max_effect))
         if not offered:
-            run.plan = NO_STEPS
-            return NO_STEPS
+            # NO_AGENT would say that a planner looked and found nothing.
+            raise EffectNotAllowed(f"every skill that may be used changes more than {scope.max_effect} (max_effect)")
         budget = deadline.at_most(deadline.remaining() * self._limits.share_of_deadline)
         with run.timed("route"):
             run.plan = await self._planned(run, offered, allowed, budget)

@@ -287,6 +287,14 @@ async def test_skills_above_max_effect_are_not_offered_and_plans_that_use_them_a
     assert (skill in planner.offered[0].skills) is allowed
 
 
+async def test_where_every_skill_is_above_max_effect_nobody_is_asked(catalog: Catalog) -> None:
+    planner = FixedPlanner([])
+    a_mesh = await mesh(catalog, planner, {})
+    with pytest.raises(EffectNotAllowed):
+        await a_mesh.ask(scope=Scope(frozenset({"four__write"})))
+    assert planner.questions == []
+
+
 async def test_only_allowed_skills_are_offered(catalog: Catalog) -> None:
     planner = FixedPlanner([])
     a_mesh = await mesh(catalog, planner, {})
