@@ -150,6 +150,8 @@ def _unknown_field(reference: Reference, scope: Scope) -> str | None:
 
 
 def _not_there(whole: str, part: str | int | None, types: frozenset[str], listed: Sequence[str]) -> str:
+    if isinstance(part, int) and part < 0:
+        return f"`{whole}` has no element [{part}]: positions begin at 0, the last is {whole}[size({whole}) - 1]"
     if not isinstance(part, str):
         kind = "" if "array" in types else f" (it is {_either(types)}, no list)"
         return f"`{whole}`{kind} has no element {selection([part])}"

@@ -123,13 +123,13 @@ def step_into(schema: JsonObject, part: str | int | None) -> Json:
     """
     if isinstance(part, str):
         return _field(schema, part)
-    if part is None and _may_be(schema, "object"):
-        return True
+    if isinstance(part, int) and part < 0:
+        return False
     items, prefix = schema.get("items"), schema.get("prefixItems")
-    if isinstance(prefix, list) and isinstance(part, int) and 0 <= part < len(prefix):
-        return prefix[part]
-    if isinstance(prefix, list) and part is None:
+    if part is None and (isinstance(prefix, list) or _may_be(schema, "object")):
         return True
+    if isinstance(prefix, list) and isinstance(part, int) and part < len(prefix):
+        return prefix[part]
     return items if isinstance(items, (dict, bool)) else _may_be(schema, "array")
 
 
