@@ -16,9 +16,9 @@ from benchmarks.loop.arms import Arm, LoopArm, MeshArm, Mismatch
 from benchmarks.loop.comparison import Row, compare
 from benchmarks.loop.loops import Loop, Style
 from benchmarks.loop.model import ScriptedModel
-from benchmarks.loop.processes import local_mesh
-from benchmarks.loop.questions import BRISK, QUESTIONS
-from benchmarks.loop.throughput import Rate, measure
+from benchmarks.loop.processes import echo_agent, local_mesh
+from benchmarks.loop.questions import LIGHT, QUESTIONS
+from benchmarks.loop.throughput import Rate, measure, measure_agent
 from orchestrator_svc.adapters.pricing import Price
 from tests.fakes.scripted_llm import ScriptedLlm
 
@@ -38,12 +38,12 @@ class Settings:
 
     delay_seconds: float = 0.3
     """Before each reply of the model."""
-    rounds: int = 5
+    rounds: int = 4
     price: Price = Price(input_per_million=0.40, output_per_million=1.60)  # noqa: RUF009 - frozen
     result_cap_bytes: int = 16_384
     """Most of one result that the model gets, in every arm; the default of the mesh."""
     concurrency: int = 16
-    throughput_seconds: float = 4.0
+    throughput_seconds: float = 3.0
     """For each way of asking; 0 leaves Asks a second out."""
 
 
@@ -62,6 +62,8 @@ class Ground:
 
     llm: ScriptedLlm
     model: ScriptedModel
+    address: str
+    """Of the orchestrator."""
     mesh: AsyncMeshClient
     listing: Listing
 
@@ -91,7 +93,7 @@ async def run(settings: Settings, environment: Mapping[str, str], progress: Call
 
 @asynccontextmanager
 async def _ground(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Ground]:
-    model = ScriptedModel((*QUESTIONS, BRISK))
+    model = ScriptedModel((*QUESTIONS, LIGHT))
     price = {
         "input_per_million": settings.price.input_per_million,
         "output_per_million": settings.price.output_per_million,
@@ -104,7 +106,7 @@ async def _ground(settings: Settings, environment: Mapping[str, str]) -> AsyncIt
             "LLM_RESULT_CAP_BYTES": str(settings.result_cap_bytes),
         }
         async with local_mesh(environment, **llm_settings) as address, AsyncMeshClient(address) as mesh:
-            yield Ground(llm, model, mesh, await mesh.list_agents())
+            yield Ground(llm, model, address, mesh, await mesh.list_agents())
 
 
 @asynccontextmanager
@@ -129,22 +131,29 @@ async def _arms(settings: Settings, ground: Ground) -> AsyncIterator[list[Arm]]:
 async def _rates(
     settings: Settings, ground: Ground, environment: Mapping[str, str], progress: Callable[[str], None]
 ) -> list[Rate]:
+    concurrency, seconds = settings.concurrency, settings.throughput_seconds
+
     async def rate(way: str, mesh: AsyncMeshClient, *, raw: bool) -> Rate:
         progress(f"asks a second: {way}")
         ground.llm.requests.clear()
         ground.model.accounts.clear()
-        measured = await measure(
-            way, mesh, BRISK, raw=raw, concurrency=settings.concurrency, seconds=settings.throughput_seconds
-        )
+        measured = await measure(way, mesh, LIGHT, raw=raw, concurrency=concurrency, seconds=seconds)
         counted = sum(len(account.completions) for account in ground.model.accounts.values())
         if counted != measured.llm_calls * (measured.asks + 1):  # one came before the measuring
             raise Mismatch(f"{way}: the model counted {counted} completions for {measured.asks} Asks")
         return measured
 
-    rates = [
-        await rate("model without delay", ground.mesh, raw=False),
-        await rate("model without delay, RAW", ground.mesh, raw=True),
-    ]
-    async with local_mesh(environment) as address, AsyncMeshClient(address) as offline:
-        rates += [await rate("offline", offline, raw=False), await rate("offline, RAW", offline, raw=True)]
-    return rates
+    async with echo_agent(environment, ground.address):
+        with_model = [
+            await rate("model without delay", ground.mesh, raw=False),
+            await rate("model without delay, RAW", ground.mesh, raw=True),
+        ]
+    async with (
+        local_mesh(environment) as address,
+        echo_agent(environment, address),
+        AsyncMeshClient(address) as offline,
+        Agents(await offline.list_agents()) as called,
+    ):
+        without = [await rate("offline", offline, raw=False), await rate("offline, RAW", offline, raw=True)]
+        direct = await measure_agent("(agent called directly)", called, LIGHT, concurrency=concurrency, seconds=seconds)
+    return [*with_model, *without, direct]

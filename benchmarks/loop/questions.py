@@ -15,6 +15,7 @@ from agentmesh.jsonvalues import Json, JsonObject
 REPORT: Final = "data_agent__get_report"
 TRENDS: Final = "analytics_agent__get_trends"
 CONFIG: Final = "config_agent__check_config"
+ECHO: Final = "echo_agent__echo"
 
 Results: TypeAlias = "Mapping[str, JsonObject]"
 """By skill id; no question uses a skill twice."""
@@ -70,6 +71,8 @@ def facts_of(results: Results) -> Facts:
             case "config_agent__check_config":
                 facts["config of"] = result["component"]
                 facts["sha256"] = result["sha256"]
+            case "echo_agent__echo":
+                facts["echo"] = result["text"]
             case _:
                 raise ValueError(f"no question uses {skill}")
     return dict(sorted(facts.items()))
@@ -124,9 +127,9 @@ DEPENDENT: Final = Question(
 )
 QUESTIONS: Final = (SINGLE, PARALLEL, DEPENDENT)
 
-BRISK: Final = Question(
-    text="Is the configuration of data_agent valid?",
-    shape="one agent that answers in a few milliseconds",
-    uses=(Use(CONFIG, _exactly(component="data_agent")),),
+LIGHT: Final = Question(
+    text="Echo 'hello'",
+    shape="an agent that does nothing",
+    uses=(Use(ECHO, _exactly(text="hello")),),
 )
-"""For Asks a second; data_agent measures for a quarter of a second whoever asks."""
+"""For Asks a second."""

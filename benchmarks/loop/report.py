@@ -63,7 +63,8 @@ def machine() -> str:
 def _question(rows: Sequence[Row]) -> Iterator[str]:
     question = rows[0].question
     yield f'"{question.text}"'
-    yield f"  needs {question.shape}; every arm found: {', '.join(f'{name} {fact}' for name, fact in _short(rows[0]))}"
+    yield f"  needs {question.shape}"
+    yield f"  every arm found: {', '.join(f'{name} {fact}' for name, fact in _short(rows[0]))}"
     yield (
         f"  {'':<24}{'LLM calls':>10}{'agent calls':>12}{'wall s':>9}{'(range)':>16}{'tokens in':>11}{'out':>6}"
         f"{'USD':>11}{'time':>8}{'USD':>7}"
@@ -76,7 +77,7 @@ def _question(rows: Sequence[Row]) -> Iterator[str]:
             f"{row.input_tokens:>11}{row.output_tokens:>6}{row.cost_usd:>11.6f}"
             f"{row.median_seconds / mesh.median_seconds:>7.2f}x{row.cost_usd / mesh.cost_usd:>6.2f}x"
         )
-    yield f"  {_verdict(rows, mesh)}"
+    yield from _verdict(rows, mesh)
 
 
 def _short(row: Row) -> Iterator[tuple[str, str]]:
@@ -84,29 +85,30 @@ def _short(row: Row) -> Iterator[tuple[str, str]]:
         yield name, str(fact)[:12] if name.endswith("sha256") else str(fact)
 
 
-def _verdict(rows: Sequence[Row], mesh: Row) -> str:
+def _verdict(rows: Sequence[Row], mesh: Row) -> Iterator[str]:
     """Which loops need no more completions than the mesh, and what they cost beside it."""
     loops = [row for row in rows if row.arm in _LOOPS]
     as_few = [_beside(row, mesh) for row in loops if row.llm_calls <= mesh.llm_calls]
     more = [f"{row.arm} +{row.llm_calls - mesh.llm_calls}" for row in loops if row.llm_calls > mesh.llm_calls]
-    said = [f"As few calls as the mesh: {'; '.join(as_few)}."] if as_few else ["No loop has as few calls as the mesh."]
-    return " ".join((*said, *([f"More calls: {'; '.join(more)}."] if more else [])))
+    yield f"  as few LLM calls as the mesh: {'; '.join(as_few) or 'no loop'}"
+    yield f"  more LLM calls: {'; '.join(more) or 'no loop'}"
 
 
 def _beside(row: Row, mesh: Row) -> str:
     time, cost = row.median_seconds / mesh.median_seconds, row.cost_usd / mesh.cost_usd
-    return f"{row.arm} ({time:.2f}x its time, {cost:.2f}x its USD)"
+    return f"{row.arm} ({time:.2f}x time, {cost:.2f}x USD)"
 
 
 def _throughput(rates: Sequence[Rate]) -> Iterator[str]:
-    yield f"Asks a second, {rates[0].concurrency} in flight, one agent call each (a configuration file is checked)"
-    yield f"  {'':<26}{'Asks/s':>8}{'LLM calls':>11}{'p50 ms':>9}{'p95 ms':>9}{'mesh itself ms':>16}"
+    yield f"Asks a second, {rates[0].concurrency} in flight, one call each of an agent that does nothing"
+    yield f"  {'':<26}{'a second':>9}{'LLM calls':>11}{'p50 ms':>9}{'p95 ms':>9}{'mesh itself ms':>16}"
     for rate in rates:
+        overhead = "" if rate.overhead_seconds is None else f"{rate.overhead_seconds * 1000:.1f}"
         yield (
-            f"  {rate.way:<26}{rate.asks_a_second:>8.0f}{rate.llm_calls:>11}{rate.median_seconds * 1000:>9.1f}"
-            f"{rate.p95_seconds * 1000:>9.1f}{rate.mesh_seconds * 1000:>16.1f}"
+            f"  {rate.way:<26}{rate.asks_a_second:>9.0f}{rate.llm_calls:>11}{rate.median_seconds * 1000:>9.1f}"
+            f"{rate.p95_seconds * 1000:>9.1f}{overhead:>16}"
         )
-    yield "  one orchestrator process; the scripted model runs in the client's process and takes CPU from it"
+    yield "  One orchestrator process. The scripted model runs in the client's process and takes CPU from it."
 
 
 def as_json(measured: Measured) -> JsonObject:
@@ -151,5 +153,5 @@ def _rate_json(rate: Rate) -> JsonObject:
         "llm_calls": rate.llm_calls,
         "p50_seconds": rate.median_seconds,
         "p95_seconds": rate.p95_seconds,
-        "mesh_seconds": rate.mesh_seconds,
+        "overhead_seconds": rate.overhead_seconds,
     }
