@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
     default = _DEFAULT
     parser.add_argument("--delay", type=float, default=default.delay_seconds, help="seconds a model call (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=default.rounds, help="runs of each (%(default)s)")
+    parser.add_argument("--rounds", type=_count, default=default.rounds, help="runs of each (%(default)s)")
     parser.add_argument(
         "--price",
         type=float,
@@ -56,12 +56,19 @@ def _arguments() -> argparse.Namespace:
         metavar=("IN", "OUT"),
         help="USD a million tokens (0.4 1.6)",
     )
-    parser.add_argument("--concurrency", type=int, default=default.concurrency, help="Asks in flight (%(default)s)")
+    parser.add_argument("--concurrency", type=_count, default=default.concurrency, help="Asks in flight (%(default)s)")
     parser.add_argument(
         "--seconds", type=float, default=default.throughput_seconds, help="of each Asks-a-second run; 0: none"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
