@@ -217,6 +217,12 @@ async def test_help_lists_every_command_and_every_exit_code() -> None:
         assert f"{int(code)}: {meaning}" in " ".join(ended.out.split())
 
 
+def test_the_page_about_the_command_line_has_the_same_exit_codes() -> None:
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert rows == [(str(int(code)), meaning) for code, meaning in MEANINGS.items()]
+
+
 @pytest.mark.parametrize(
     ("arguments", "unneeded"),
     [
