@@ -16,6 +16,9 @@ from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.core.catalog import Catalog, Skill
 
 _HERE: Final = Path(__file__).parent
+QUESTIONS: Final = _HERE / "questions.yaml"
+HELD_OUT: Final = _HERE / "held_out.yaml"
+"""Measures alone: nothing is set or chosen with it."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class RoutingQuestion:
         return self.number % 2 == 0
 
 
-def load_questions() -> tuple[RoutingQuestion, ...]:
-    """Every question, by number."""
-    intents = yaml.safe_load((_HERE / "questions.yaml").read_text())
+def load_questions(file: Path = QUESTIONS) -> tuple[RoutingQuestion, ...]:
+    """Every question of a file, by number."""
+    intents = yaml.safe_load(file.read_text())
     questions = [
         RoutingQuestion(
             number=number,

@@ -48,6 +48,9 @@ class Argument:
     examples: tuple[str, ...]
     """Values of free text that the schema or the skill's example questions name."""
     is_date: bool
+    minimum: float | None
+    maximum: float | None
+    """Bounds of a number, as far as the schema says `minimum` and `maximum`."""
 
     @cached_property
     def name_stems(self) -> frozenset[str]:
@@ -100,6 +103,13 @@ class Argument:
         if mention.kind is Kind.DURATION and self.seconds:
             number = mention.number / self.seconds
         return round(number) if "integer" in self.types | self.item_types or number.is_integer() else number
+
+    def nearest(self, value: Json) -> Json:
+        """The number within the bounds that is nearest to the value."""
+        if not isinstance(value, int | float):
+            return value
+        low = value if self.minimum is None else max(value, self.minimum)
+        return low if self.maximum is None else min(low, self.maximum)
 
     def _of_enum(self, mention: Mention) -> Json:
         for value in self.enum:
@@ -187,8 +197,15 @@ def _argument(name: str, skill: Skill, *, required: bool) -> Argument:
         description=description,
         enum=tuple(value for option in (*options, *element_options) for value in _enum(option)),
         examples=_examples(name, description, [outer, *options, *element_options]),
+        minimum=_bound("minimum", options),
+        maximum=_bound("maximum", options),
         is_date=any(option.get("format") in ("date", "date-time") for option in (*options, *element_options)),
     )
+
+
+def _bound(keyword: str, options: list[JsonObject]) -> float | None:
+    found = [value for option in options if isinstance(value := option.get(keyword), int | float)]
+    return found[0] if found else None
 
 
 def _schema_of(name: str, root: JsonObject) -> Json:

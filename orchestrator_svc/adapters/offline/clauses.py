@@ -227,7 +227,7 @@ class _Reader:
                 together, link = [], Link.ALONE
             if each.end() < part[1]:
                 stages.append(self._aside((each.end(), part[1]), link, Role.SCOPE))
-            stages.append(Stage(Link.EACH, Role.REQUEST, (self._clause((part[0], each.end())),)))
+            stages.append(self._aside((part[0], each.end()), Link.EACH, Role.REQUEST))
             link = Link.ALONE
         if together:
             stages.append(Stage(link, Role.REQUEST, tuple(together)))

@@ -72,10 +72,10 @@ class _Composer:
         beside = [*self._asked.within(clause.span), *self._asked.within(*self._asked.reading.contexts)]
         made = self._chained(clause, link, anchor)
         if not made:
-            feasible = self._feasible(clause.span, link, anchor, scope)
+            possible = self._feasible(clause.span, link, anchor, scope) * self._judge.permitted(clause.span)
             # `that component` says what the request is given, not what it is.
             pointing = referring_stems(self._asked.said(clause.span), Earlier(anchor, self._catalog))
-            for group in self._judge.groups(clause.units, feasible, pointing):
+            for group in self._judge.groups(clause.units, possible, pointing):
                 for spans in self._maker.apart(group.skill, group.units):
                     lent = [*beside, *self._referents] if refers_back(self._asked.said(*spans)) else beside
                     request = Request(group.skill, spans, link, anchor, tuple(dict.fromkeys(lent)), condition, scope)
@@ -93,9 +93,8 @@ class _Composer:
         feasible = self._feasible(span, stage.link, anchor, None)
         if stage.role is Role.SCOPE:
             feasible = feasible * [gives_list(skill.id, self._catalog) for skill in self._index.skills]
-        evidence = self._judge.evidence(span) * feasible
-        best = int(np.argmax(evidence))
-        if evidence[best] < self._judge.enough(span):
+        best = self._judge.best(span, possible=feasible * self._judge.permitted(span))
+        if best is None:
             return []
         return self._maker.make(Request(best, (span,), stage.link, anchor), aside=True)
 
@@ -104,20 +103,16 @@ class _Composer:
         start, end = clause.span
         if len(clause.units) != 1 or link is Link.EACH:
             return []
+        permitted = self._judge.permitted(clause.span)
         for match in _PREPOSITION.finditer(self._asked.text, start, end):
             head, tail = (start, match.start()), (match.end(), end)
-            goal, source = self._best(head), self._best(tail)
+            goal, source = self._judge.best(head, possible=permitted), self._judge.best(tail, possible=permitted)
             if goal is None or source is None or goal == source or not self._needs(goal, source, head, tail, anchor):
                 continue
             first = self._maker.make(Request(source, (tail,), link, anchor))
             if len(first) == 1:
                 return [*first, *self._maker.make(Request(goal, (head,), Link.ALONE, tuple(first)))]
         return []
-
-    def _best(self, span: Span) -> int | None:
-        evidence = self._judge.evidence(span)
-        best = int(np.argmax(evidence))
-        return best if evidence[best] >= self._judge.enough(span) else None
 
     def _needs(self, goal: int, source: int, head: Span, tail: Span, anchor: Sequence[Draft]) -> bool:
         """Whether one skill lacks an argument that only the result of the other gives, which itself lacks none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,24 +10,17 @@ from typing import Final
 import numpy as np
 
 from orchestrator_svc.adapters.offline.clauses import Span
+from orchestrator_svc.adapters.offline.imperatives import permitted
 from orchestrator_svc.adapters.offline.mentions import Kind, Mention, without
 from orchestrator_svc.adapters.offline.skill_index import Evidence, SkillIndex
-from orchestrator_svc.adapters.offline.words import CHANGE_VERBS, NOUNS_AS_WELL, stem, terms, words
-from orchestrator_svc.core.catalog import Skill
+from orchestrator_svc.adapters.offline.words import terms
 
 _CHOICES_A_UNIT: Final = 3
 _MAX_UNITS_WEIGHED: Final = 6
 """3^6 combinations are 0.7 ms; of more units, each takes its best skill."""
-_UNIQUE: Final = 0.6
-"""Evidence of a value that is nearly sure to be for one skill."""
-_IMPERATIVE: Final = re.compile(
-    r"[\s,]*(?:(?:and|then|also|now|just|please|kindly|go ahead and|try to|let's|(?:can|could|would|will) you"
-    r"|i(?:'d| would) like(?: you)? to|i want(?: you)? to|i need(?: you)? to|you (?:should|must|have to))[\s,]+)*"
-    r"(?P<verb>[a-z]+)"
-    r"(?P<object>\s+(?:the|an?|its|their|his|her|my|our|all|any|every|each|me|us|it|them|this|that|these|those)\b|\s{2,})?",
-    re.IGNORECASE,
-)
-"""The first verb of an order, and whether an object that is clearly one follows; a value taken out leaves a gap."""
+_FOR_ONE: Final = 0.6
+_FOR_ONE_FACTOR: Final = 1.5
+"""Evidence of a value that is nearly sure to be for one skill, and how much more it must be than for any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +56,25 @@ class Judge:
         self._plain = without(text, self._mentions)
         self._thresholds = thresholds
 
-    def enough(self, *spans: Span) -> float:
-        """The least evidence that counts; if the spans hold values alone, only one that hardly any skill takes does."""
-        return self._thresholds.enough if self._has_words(*spans) else max(self._thresholds.enough, _UNIQUE)
+    def best(self, *spans: Span, possible: Evidence | None = None) -> int | None:
+        """The skill that the spans surely ask for; None if there is none."""
+        scores = self.evidence(*spans) if possible is None else self.evidence(*spans) * possible
+        place = int(np.argmax(scores))
+        return place if self._is_sure(scores, place, *spans) else None
 
-    def _least(self, unit: Span) -> float:
-        """The evidence from which a unit asks for something by itself; less does where others ask for the same."""
-        return self._thresholds.enough / 2 if self._has_words(unit) else _UNIQUE
+    def _is_sure(self, scores: Evidence, place: int, *spans: Span) -> bool:
+        """Whether the evidence for a skill is enough. Values alone are, if hardly any other skill takes them."""
+        if self._has_words(*spans):
+            return bool(scores[place] >= self._thresholds.enough)
+        others = np.delete(scores, place).max(initial=0.0)
+        return bool(scores[place] >= _FOR_ONE and scores[place] >= _FOR_ONE_FACTOR * others)
 
     def _has_words(self, *spans: Span) -> bool:
-        return any(self._index.knows(term) for span in spans for term in terms(self._plain[slice(*span)]))
+        """Whether the spans say something besides values."""
+        text = " ".join(self._plain[start:end] for start, end in spans)
+        if any(self._index.knows(term) for term in terms(text)):
+            return True
+        return bool(self._by_similarity(text).max(initial=0.0) >= self._thresholds.enough)
 
     def evidence(self, *spans: Span, apart_from: frozenset[str] = frozenset()) -> Evidence:
         """What the spans together say for each skill, apart from some words (stems)."""
@@ -87,32 +88,53 @@ class Judge:
             found = found + self._index.value_evidence(mention) * share
         if found.max(initial=0.0) < self._thresholds.enough:
             found = np.maximum(found, self._by_similarity(text))
-        verb = changing_verb(text)
-        if verb is not None:
-            found = np.where([names_verb(skill, verb) for skill in self._index.skills], found, 0.0)
         return found
 
+    def permitted(self, clause: Span) -> Evidence:
+        """A factor a skill: 0 where the clause orders something that the skill does not do."""
+        return permitted(self._plain[slice(*clause)], self._index.skills)
+
     def groups(
-        self, units: Sequence[Span], feasible: Evidence, apart_from: frozenset[str] = frozenset()
+        self, units: Sequence[Span], possible: Evidence, apart_from: frozenset[str] = frozenset()
     ) -> list[Group]:
         """The skills that the units of a clause surely ask for, in the order of the units.
 
         Args:
             units: What the clause joins with `and`.
-            feasible: A factor a skill: below 1 where it lacks arguments.
+            possible: A factor a skill: below 1 where it lacks arguments, 0 where it may not be meant.
             apart_from: Stems that are no evidence here.
         """
-        weighed = [(unit, self.evidence(unit, apart_from=apart_from) * feasible) for unit in units]
-        strong = [(unit, scores) for unit, scores in weighed if scores.max() >= self._least(unit)]
-        if not strong:
-            strong = [(units[0], self.evidence(*units, apart_from=apart_from) * feasible)]
-        chosen = self._chosen([scores for _, scores in strong])
-        by_unit = dict(zip((unit for unit, _ in strong), chosen, strict=True))
+        if not units:
+            return []
+        weighed = [(unit, self._weighed([unit], possible, apart_from)) for unit in units]
+        asking = [(unit, scores) for unit, scores in weighed if self._has_words(unit) and scores.max() >= self._least]
+        asking += [(unit, scores) for unit, scores in weighed if self._is_value_for_another(unit, scores, asking)]
+        if not asking:
+            asking = [(units[0], self._weighed(units, possible, apart_from))]
+        chosen = self._chosen([scores for _, scores in asking])
+        by_unit = dict(zip((unit for unit, _ in asking), chosen, strict=True))
         return [
             group
             for group in _grouped(units, by_unit)
-            if (self.evidence(*group.units, apart_from=apart_from) * feasible)[group.skill] >= self.enough(*group.units)
+            if self._is_sure(self._weighed(group.units, possible, apart_from), group.skill, *group.units)
         ]
+
+    def _weighed(self, units: Sequence[Span], possible: Evidence, apart_from: frozenset[str]) -> Evidence:
+        """The evidence for what is possible; none where what is not possible is meant rather."""
+        scores = self.evidence(*units, apart_from=apart_from)
+        impossible = np.where(possible == 0, scores, 0.0).max(initial=0.0)
+        return np.where(scores >= impossible, scores * possible, 0.0)
+
+    @property
+    def _least(self) -> float:
+        """The evidence from which a unit asks for something by itself; a skill's units need `enough` together."""
+        return self._thresholds.enough / 2
+
+    def _is_value_for_another(self, unit: Span, scores: Evidence, asking: Sequence[tuple[Span, Evidence]]) -> bool:
+        """Whether the unit is a value that none of the skills asked for takes, and nearly surely one other does."""
+        if self._has_words(unit) or not self._is_sure(scores, int(np.argmax(scores)), unit):
+            return False
+        return not any(scores[int(np.argmax(others))] > 0 for _, others in asking)
 
     def _chosen(self, units: Sequence[Evidence]) -> tuple[int, ...]:
         """One skill a unit, so that few skills fit all of them well."""
@@ -136,20 +158,6 @@ class Judge:
             return np.zeros(len(self._index.skills))
         found: Evidence = np.maximum(cosines[0], 0.0) * (self._thresholds.enough / self._thresholds.similar)
         return found
-
-
-def changing_verb(text: str) -> str | None:
-    """The verb with which a request for a change begins, such as `restart`; None for any other text."""
-    match = _IMPERATIVE.match(text)
-    verb = match["verb"].lower() if match else ""
-    if match is None or verb not in CHANGE_VERBS or (verb in NOUNS_AS_WELL and not match["object"]):
-        return None
-    return verb
-
-
-def names_verb(skill: Skill, verb: str) -> bool:
-    """Whether the skill says of itself that it does this."""
-    return stem(verb) in {stem(word) for word in words(f"{skill.name.replace('_', ' ')} {skill.description}")}
 
 
 def _grouped(units: Sequence[Span], by_unit: dict[Span, int]) -> Iterator[Group]:

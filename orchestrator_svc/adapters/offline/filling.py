@@ -61,7 +61,11 @@ def fill_from(
 
 
 def literals(filling: Filling, arguments: Sequence[Argument], skill: Skill) -> JsonObject:
-    """The arguments as values; those that the skill's schema refuses are left out."""
+    """The arguments as values; those that the skill's schema refuses are left out.
+
+    A span of time beyond the bounds of the schema becomes the longest or shortest that it takes: the last year is
+    answered as far as the history goes. Answers say for which arguments they are.
+    """
     found: JsonObject = {}
     for argument in arguments:
         mention = filling.chosen.get(argument.name)
@@ -70,6 +74,8 @@ def literals(filling: Filling, arguments: Sequence[Argument], skill: Skill) -> J
         value: Json = argument.value(mention)
         if argument.is_list:
             value = [argument.value(each) for each in (mention, *filling.more.get(argument.name, ()))]
+        if not _accepted(argument.name, value, skill) and mention.kind is Kind.DURATION:
+            value = argument.nearest(value)
         if _accepted(argument.name, value, skill):
             found[argument.name] = value
     return found

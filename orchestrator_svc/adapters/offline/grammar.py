@@ -65,7 +65,7 @@ AFTER_LAST: Final = _pattern(r"[\s,]+after\s+(?!that\b|this\b)")
 BEFORE_LAST: Final = _pattern(r"[\s,]+before\s+(?!that\b|this\b)")
 EACH_LAST: Final = _pattern(r"[\s,]+for (?:each|every)\s+")
 EACH_INSIDE: Final = _pattern(
-    r"\b(?:each|every)\b\s*(?:single\s+)?(?!#|other\b|\d|(?:second|minute|hour|day|week|month)\b)"
+    r"\b(?:each|every)\b(?!\s+(?:#|other\b|\d|(?:second|minute|hour|day|week|month)\b))\s*(?:single\s+)?"
 )
 HEAD_END: Final = _pattern(
     rf",\s*(?:then\s+)?|\s+then\s+|(?<!\bto)(?<!\byou)(?<!\bwe)(?<!\bi)(?<!\bit)(?<!\bthey)\s+(?={VERB})"

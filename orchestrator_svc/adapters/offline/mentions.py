@@ -51,8 +51,16 @@ MAX_MENTIONS: Final = 40
 """Of one text; a question that has more is a list that somebody pasted."""
 MAX_VALUE_CHARACTERS: Final = 200
 """Of an identifier; longer ones are no values that people type."""
-SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2592000}
-"""Units of time; a month is 30 days."""
+SECONDS: Final = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 604800,
+    "month": 2592000,
+    "year": 31536000,
+}
+"""Units of time; a month is 30 days, a year 365."""
 
 _SHORT_UNITS: Final = {"s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "d": "day"}
 _NUMBER_WORDS: Final = {
@@ -61,7 +69,7 @@ _NUMBER_WORDS: Final = {
     "fifteen": 15.0, "twenty": 20.0, "thirty": 30.0, "forty-five": 45.0, "sixty": 60.0, "ninety": 90.0,
 }  # fmt: skip
 _COUNT: Final = rf"(?P<count>\d+(?:[.,]\d+)?|{'|'.join(sorted(_NUMBER_WORDS, key=len, reverse=True))})"
-_LONG_UNIT: Final = "second|minute|hour|day|week|month"
+_LONG_UNIT: Final = "second|minute|hour|day|week|month|year"
 _ONE: Final = rf"(?:last|past|previous|next|coming|within an?|in an?|for an?) (?=(?:{_LONG_UNIT})\b)"
 _DURATION: Final = re.compile(
     rf"(?<![\w.-])(?:{_COUNT}[ -]?|{_ONE})(?P<unit>(?:{_LONG_UNIT}|sec|min|hr)s?|[shd])(?!\w)", re.IGNORECASE
@@ -74,7 +82,7 @@ _NAME: Final = re.compile(r"(?<![\w'])[A-ZÀ-Þ][\w'-]+(?: [A-ZÀ-Þ][\w'-]+)*")
 _AFTER_PREPOSITION: Final = re.compile(
     r"\b(?:of|for|in|on|at|about|to|from|named|called) (?:the )?([A-Za-z][a-z]{2,})\b"
 )
-_WORD_BEFORE: Final = re.compile(r"([A-Za-z]+)(?:'s)?[\s#:\"'`“]*\Z")
+_WORD_BEFORE: Final = re.compile(r"([A-Za-z]+)(?:'s)?[\s#:.\"'`“]*\Z")
 _SENTENCE_START: Final = re.compile(r"(?:\A|[.?!:;\n])[\s\"'“(-]*\Z")
 
 

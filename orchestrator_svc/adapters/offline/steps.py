@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from orchestrator_svc.adapters.offline.arguments import LIKELY, Argument
 from orchestrator_svc.adapters.offline.asked import Asked
@@ -25,9 +24,6 @@ from orchestrator_svc.adapters.offline.skill_index import SkillIndex
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.expressions import escape
 from orchestrator_svc.core.wiring import Source, guard_of
-
-_MAX_VALUES: Final = 8
-"""How often a skill is used for different values of one argument; further values are left out."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +230,7 @@ def _each_value(filling: Filling, arguments: Sequence[Argument]) -> Iterator[Fil
         return
     rest = {name: more for name, more in filling.more.items() if name in lists}
     values = sorted([filling.chosen[several], *filling.more[several]], key=lambda mention: mention.start)
-    for mention in values[:_MAX_VALUES]:
+    for mention in values:
         yield Filling(filling.chosen | {several: mention}, rest)
 
 
