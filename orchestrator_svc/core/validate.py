@@ -161,8 +161,6 @@ def _type_violations(step: CompiledStep, scope: Mapping[str, Known]) -> Iterator
 def _absence_violations(step: CompiledStep, tolerated: frozenset[str]) -> Iterator[Violation]:
     """Expressions that read what may be absent without asking for it."""
     for path, expression in step.expressions():
-        if expression is step.when:
-            continue
         for name in sorted((tolerated & expression.steps) - expression.tolerates):
             message = (
                 f"`{name}` may be absent here, because `when` tests has({name}.<field>): write has({name}.<field>) ? "

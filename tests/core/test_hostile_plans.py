@@ -258,7 +258,7 @@ from tests.core.plans.tables import invalid_plans
 from tests.core.skills import CATALOG
 
 dense = {"steps": [
-    {"id": f"s{i}", "skill": "data_agent__list_entities", "depends_on": [f"s{j}" for j in range(20) if j != i]}
+    {"id": f"s{i}", "skill": "data_agent__list_entities", "depends_on": [f"s{j}" for j in range(1, 20) if j != i]}
     for i in range(20)
 ]}
 for source in [*(entry.source for entry in invalid_plans()), dense]:
