@@ -277,7 +277,7 @@ class StepResult(_message.Message):
     message: _builtins.str
     """What happened, for people; empty for SUCCEEDED. Holds no internals of any process."""
     code: _builtins.int
-    """Canonical code of the agent's status (google.rpc.Code) when reason is AGENT_ERROR or AGENT_UNAVAILABLE, else 0."""
+    """Canonical code (google.rpc.Code) of the status that the last call ended with; 0 if it ended OK or none was sent."""
     agent_reason: _builtins.str
     """Reason in the agent's ErrorInfo, as the agent wrote it; empty if it gave none."""
     attempts: _builtins.int

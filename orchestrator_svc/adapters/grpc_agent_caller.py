@@ -55,7 +55,7 @@ class GrpcAgentCaller:
             raise _failure(error, address) from error
         result = await from_struct_off_loop(response.result) if response.HasField("result") else None
         spending = _spending(response.usage) if response.HasField("usage") else NOTHING_SPENT
-        return AgentReply(result, address, spending)
+        return AgentReply(result, address, spending, response.ByteSize())
 
     async def close(self) -> None:
         """Close every channel."""

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
 from agentmesh.jsonvalues import digest
 from orchestrator_svc.app.attempt import outcome_of_failure
-from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, CallFailed
+from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
 from orchestrator_svc.app.run import Run, StepRecord
 from orchestrator_svc.core.critical_path import critical_path
 from orchestrator_svc.core.events import Call, Event, StepReady
@@ -24,6 +25,9 @@ from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gath
 from orchestrator_svc.core.plan import Plan, Step
 from orchestrator_svc.core.results import accept
 from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
+
+LARGE_REPLY_BYTES: Final = 64 * 1024
+"""Above this a result is checked off the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,12 @@ class _Execution:
             reply = await self._caller.call(self._agent_call(step, call), self._deadline.at_most(seconds))
         except CallFailed as failure:
             self._run.ledger.record_agent_spending(failure.spending)
-            return outcome_of_failure(step.skill, failure)
+            outcome = outcome_of_failure(step.skill, failure)
+            if not outcome.attempts:
+                self._run.ledger.return_agent_call()
+            return outcome
         self._run.ledger.record_agent_spending(reply.spending)
-        return replace(accept(step.skill, reply.result), attempts=1, endpoint=reply.endpoint)
+        return replace(await _accepted(step, reply), attempts=1, endpoint=reply.endpoint)
 
     def _agent_call(self, step: Step, call: Call) -> AgentCall:
         key = digest([self._run.id, step.id, call.index, step.skill.id, call.arguments])
@@ -166,3 +173,10 @@ class _Execution:
             attempts=attempts,
             effect_unknown=attempts > 0 and step.skill.effect is Effect.SIDE_EFFECT,
         )
+
+
+async def _accepted(step: Step, reply: AgentReply) -> Outcome:
+    """Check a result; a large one in a thread, because a megabyte takes tens of milliseconds."""
+    if reply.wire_bytes <= LARGE_REPLY_BYTES:
+        return accept(step.skill, reply.result)
+    return await asyncio.to_thread(accept, step.skill, reply.result)

@@ -82,6 +82,10 @@ class Ledger:
         """Count one Agent.Execute, before it is sent."""
         self.agent_calls += 1
 
+    def return_agent_call(self) -> None:
+        """Take back one that could not be sent."""
+        self.agent_calls -= 1
+
     def record_agent_spending(self, spending: AgentSpending) -> None:
         """Add what an agent reported."""
         self.agents += spending

@@ -92,7 +92,7 @@ class Membership:
         self._change.set()
 
     async def changed(self) -> None:
-        """Return when the listing may have changed: somebody registered or left, or a lease has ended."""
+        """Return when the listing may have changed: somebody came or left, or a lease has ended. For one waiter."""
         expiry = self._store.listing().next_expiry
         seconds = None if expiry is None else max(0.0, (expiry - self._clock.now()).total_seconds())
         with suppress(TimeoutError):

@@ -130,6 +130,7 @@ async def test_an_error_of_an_agent_is_the_outcome_of_its_step(
 async def test_an_agent_without_an_endpoint_is_not_called(catalog: Catalog) -> None:
     run, _ = await execute(catalog, [{"id": "a", "skill": "one__read"}], {})
     outcome = run.steps["a"].outcome
+    assert run.ledger.agent_calls == 0
     assert (outcome.kind, outcome.reason, outcome.attempts) == (StepOutcome.FAILED, StepReason.NO_ENDPOINT, 0)
     assert outcome.transient
 

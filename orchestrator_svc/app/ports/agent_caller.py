@@ -33,6 +33,8 @@ class AgentReply:
     """None if the agent answered OK without one."""
     endpoint: str
     spending: AgentSpending
+    wire_bytes: int = 0
+    """Size of the reply as it came; large ones are checked off the event loop."""
 
 
 class CallFailed(Exception):
