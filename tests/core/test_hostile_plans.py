@@ -257,11 +257,12 @@ from orchestrator_svc.core.validate import PlanRejected, validate
 from tests.core.plans.tables import invalid_plans
 from tests.core.skills import CATALOG
 
-dense = {"steps": [
-    {"id": f"s{i}", "skill": "data_agent__list_entities", "depends_on": [f"s{j}" for j in range(1, 20) if j != i]}
+tangled = {"steps": [
+    {"id": f"s{i}", "skill": "data_agent__list_entities",
+     "depends_on": [f"s{j}" for j in range(1, 20) if i == 0 or 0 < (j - i) % 19 < 10]}
     for i in range(20)
 ]}
-for source in [*(entry.source for entry in invalid_plans()), dense]:
+for source in [*(entry.source for entry in invalid_plans()), tangled]:
     try:
         validate(source, CATALOG)
     except PlanRejected as rejected:
