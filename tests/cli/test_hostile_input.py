@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentmesh import errors
+from agentmesh.cli import main
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.plan_files import read_plan
 from agentmesh.client.plans import plan_message
@@ -35,10 +36,10 @@ async def test_an_address_where_nothing_answers_says_so_and_what_to_do() -> None
 
 
 @pytest.mark.parametrize("address", ["", "a b", "127.0.0.1:50051 ", "nonsense://x:1", "127.0.0.1:99999"])
-async def test_what_is_no_address_is_refused(address: str) -> None:
-    ended = await run("agents", "--address", address, "--timeout", "5")
-    assert ended.code in (2, 5)
-    _assert_refused(ended, ended.code)
+def test_what_is_no_address_is_refused(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["agents", "--address", address, "--timeout", "5"])
+    assert code in (2, 5)
+    _assert_refused(Ended(code, *capsys.readouterr()), code)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,11 @@ async def test_what_is_no_address_is_refused(address: str) -> None:
         (["runs"], "Usage: agentmesh runs"),
     ],
 )
-async def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], said: str) -> None:
-    _assert_refused(await run(*arguments), 2, said)
+def test_a_wrong_command_line_is_a_usage_error(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(arguments)
+    _assert_refused(Ended(code, *capsys.readouterr()), 2, said)
 
 
 async def test_a_question_that_is_no_text_is_refused_before_it_is_sent(mesh: ScriptedMesh) -> None:
