@@ -86,8 +86,8 @@ def _described(mismatch: Mismatch, takes: Known, path: str, told: frozenset[str]
         yield Violation(where, ViolationReason.ARGUMENT_INVALID, mismatch.message)
 
 
-def _union(place: Known) -> str:
-    root: JsonObject = {**place.root, "anyOf": list(place.schemas)}
+def _union(union: Known) -> str:
+    root: JsonObject = {**union.root, "anyOf": list(union.schemas)}
     return shape({key: root[key] for key in ("$defs", "definitions", "anyOf") if key in root}, max_characters=200)
 
 

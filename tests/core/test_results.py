@@ -109,6 +109,17 @@ class TestOpenWorld:
             assert accept(target, {"shape": cast("JsonObject", shape)}).succeeded
         refused(target, {"shape": {"radius": "big", "width": "wide"}}, StepReason.RESULT_INVALID)
 
+    def test_a_union_of_both_kinds_holds_by_both(self) -> None:
+        schema = record(x={"anyOf": [TEXT, record(a=TEXT)], "oneOf": [TEXT, record("b", b=TEXT)]})
+        target = skill("some__mix", {}, schema)
+        assert accept(target, {"x": {"a": "x", "b": "y", "c": 1}}).succeeded
+        refused(target, {"x": {"a": "x"}}, StepReason.RESULT_INVALID)
+
+    def test_of_a_very_large_result_the_first_mismatch_is_said(self) -> None:
+        target = skill("some__list", {}, record(rows=rows(INTEGER)))
+        outcome = refused(target, {"rows": [*range(1_000), *["x"] * 200_000]}, StepReason.RESULT_INVALID)
+        assert 'result.rows[1000]: "x" is not of type "integer"' in outcome.message
+
     def test_a_field_may_have_the_name_of_a_keyword(self) -> None:
         target = skill(
             "some__describe", {}, record("additionalProperties", additionalProperties=TEXT, oneOf=rows(TEXT))
