@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentmesh.errors import Violation
+from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json
 from orchestrator_svc.core.validate import PlanRejected, validate
 from tests.core.plans.tables import InvalidPlan, ValidPlan, invalid_plans, valid_plans
@@ -47,3 +47,19 @@ def test_everything_that_is_wrong_is_said_at_once(entry: InvalidPlan) -> None:
         assert expected.said in violation.message
         assert len(violation.message) < 500
         assert len(violation.path) < 200
+
+
+def test_the_tables_are_long_enough_and_have_every_reason_that_validation_gives() -> None:
+    assert min(len(VALID), len(INVALID)) >= 60
+    assert len({entry.name for entry in [*VALID, *INVALID]}) == len(VALID) + len(INVALID)
+    elsewhere = {
+        ViolationReason.EFFECT_NOT_ALLOWED,  # of a valid plan
+        ViolationReason.RULE,  # of a request
+        ViolationReason.NOT_SUPPORTED,
+        ViolationReason.SCHEMA_INVALID,  # of a card
+        ViolationReason.SKILL_NAME,
+        ViolationReason.SIBLING_CALL,  # of tool calls
+        ViolationReason.NOT_JSON,
+    }
+    given = {violation.reason for entry in INVALID for violation in entry.violations}
+    assert given == set(ViolationReason) - elsewhere
