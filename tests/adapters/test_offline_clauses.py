@@ -17,8 +17,8 @@ def reading(text: str) -> Reading:
 
 
 def stages(text: str) -> list[tuple[Link, str]]:
-    """The stages, their clauses joined by ` | `; a condition in `(...)?`, a scope in `(...)*`."""
-    marks = {Role.REQUEST: "{}", Role.CONDITION: "({})?", Role.SCOPE: "({})*"}
+    """The stages, clauses joined by ` | `; marked are conditions with `?`, opposites with `!`, scopes with `*`."""
+    marks = {Role.REQUEST: "{}", Role.CONDITION: "({})?", Role.CONTRARY: "({})!", Role.SCOPE: "({})*"}
     return [
         (stage.link, marks[stage.role].format(" | ".join(text[slice(*clause.span)] for clause in stage.clauses)))
         for stage in reading(text).stages
@@ -54,6 +54,13 @@ def stages(text: str) -> list[tuple[Link, str]]:
             "Find late books, then if found, show the loans",
             [(ALONE, "Find late books"), (THEN, "(found)?"), (IF, "show the loans")],
         ),
+        ("Show the loan unless it is late", [(ALONE, "(unless it is late)?"), (IF, "Show the loan")]),
+        ("Unless it is late, show the loan", [(ALONE, "(Unless it is late)?"), (IF, "show the loan")]),
+        (
+            "If it is late, show the loan, otherwise the book",
+            [(ALONE, "(it is late)?"), (IF, "show the loan"), (ALONE, "(otherwise)!"), (IF, "the book")],
+        ),
+        ("Is a book late? Then show it.", [(ALONE, "Is a book late"), (IF, "show it")]),
         ("Check if a book is late", [(ALONE, "Check if a book is late")]),
         ("When is the library open, and where?", [(ALONE, "When is the library open | where")]),
         ("For each book, show the author", [(ALONE, "(book)*"), (EACH, "show the author")]),

@@ -148,6 +148,8 @@ def test_independent_requests_have_no_edges(query: str, expected: list[tuple[str
         f"After looking up the book {BOOK}, give me the biography of the author",
         f"Before you show the biography of the author, look up the book {BOOK}",
         f"Biography of the author of the book {BOOK}",
+        f"Show the book {BOOK}'s author biography",
+        f"Look up the book {BOOK}, followed by the biography of its author",
     ],
 )
 def test_what_a_step_lacks_comes_from_the_step_before(query: str) -> None:
@@ -169,12 +171,21 @@ def test_then_without_data_is_an_order_of_steps() -> None:
         ("If no loans are overdue,", "size(list_overdue.loans) == 0"),
         ("If more than 5 loans are overdue,", "size(list_overdue.loans) > 5"),
         ("If the total of overdue loans is at least 10,", "list_overdue.total >= 10.0"),
+        ("Unless loans are overdue,", "size(list_overdue.loans) == 0"),
+        ("Unless more than 3 loans are overdue,", "size(list_overdue.loans) <= 3"),
+        ("Should any loans be overdue,", "size(list_overdue.loans) > 0"),
+        ("Are any loans overdue? Then", "size(list_overdue.loans) > 0"),
     ],
 )
 def test_a_condition_is_one_over_the_earlier_result(words: str, when: str) -> None:
     _, hours = steps(f"{words} tell me the opening hours of the university")
     assert hours["arguments"] == {"branch": "university"}
     assert hours["when"] == when
+
+
+def test_otherwise_is_the_opposite_of_the_last_condition() -> None:
+    _, reader, hours = steps("If loans are overdue, show the fines of the reader, otherwise tell me the opening hours")
+    assert (reader["when"], hours["when"]) == ("size(list_overdue.loans) > 0", "size(list_overdue.loans) == 0")
 
 
 def test_an_argument_out_of_a_list_is_guarded() -> None:
@@ -189,6 +200,8 @@ def test_an_argument_out_of_a_list_is_guarded() -> None:
         "List overdue loans; for each of them get the fines of the reader",
         "For every overdue loan, show the fines of the reader",
         "Show the fines of the reader for each overdue loan",
+        "Show the fines of the readers whose loans are overdue",
+        "List the overdue loans and get the fines of the reader for all of them",
     ],
 )
 def test_for_each_goes_over_the_list_of_the_earlier_result(query: str) -> None:
@@ -267,6 +280,7 @@ PHRASES = st.sampled_from([
     "the overdue loans", f"the book {BOOK}", "fines of reader R-7", "opening hours at the harbour", "biography", "it",
     "then", "if found,", "if there are more than 3 loans,", "for each of them", "before", "after", "and", ",", ".",
     "its author", "that reader", "list", "look up", "delete", "of the last 3 days", "none", "${x}", "'a'", "978", "?",
+    "unless", "otherwise", "whose", "'s",
 ])  # fmt: skip
 
 

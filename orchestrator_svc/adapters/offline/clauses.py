@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import islice
 from typing import Final, TypeAlias
@@ -46,6 +46,8 @@ class Role(Enum):
     """Something that is asked for."""
     CONDITION = auto()
     """What stands after `if`: refers to what was asked before, or asks for something itself."""
+    CONTRARY = auto()
+    """`otherwise`: the opposite of the last condition."""
     SCOPE = auto()
     """What stands after `for each`: the same."""
 
@@ -92,6 +94,7 @@ class _Reader:
         self._parts = 0
         # The first that applies takes the text apart and hands the parts on.
         self._rules: tuple[Callable[[Span, Link], list[Stage] | None], ...] = (
+            self._otherwise,
             self._then_first,
             self._if_first,
             self._order_first,
@@ -106,6 +109,7 @@ class _Reader:
 
     def stages(self) -> list[Stage]:
         found: list[Stage] = []
+        asked = False
         start = 0
         for end in [*islice(grammar.SENTENCE_END.finditer(self._text), _MAX_SENTENCES), None]:
             stop = end.start() if end is not None else len(self._text)
@@ -113,7 +117,11 @@ class _Reader:
             if end is not None and end[0] == ":" and grammar.ABOUT_FIRST.match(self._text, *span):
                 self.contexts.append(span)
             else:
-                found.extend(self._parse(span, Link.ALONE))
+                stages = self._parse(span, Link.ALONE)
+                if stages and stages[0].link is Link.THEN and asked:  # `Any left? Then count them.`
+                    stages[0] = replace(stages[0], link=Link.IF)
+                found.extend(stages)
+                asked = end is not None and end[0] == "?"
             start = end.end() if end is not None else stop
         return found
 
@@ -130,6 +138,13 @@ class _Reader:
 
     # What comes first says how the rest follows.
 
+    def _otherwise(self, span: Span, link: Link) -> list[Stage] | None:
+        match = grammar.OTHERWISE.search(self._text, *span)
+        if match is None or match.end() == span[1]:
+            return None
+        contrary = Stage(Link.ALONE, Role.CONTRARY, (self._clause(match.span("word")),))
+        return [*self._parse((span[0], match.start()), link), contrary, *self._parse((match.end(), span[1]), Link.IF)]
+
     def _then_first(self, span: Span, link: Link) -> list[Stage] | None:
         del link
         match = grammar.THEN_FIRST.match(self._text, *span)
@@ -139,7 +154,10 @@ class _Reader:
         parts = self._opened_by(grammar.IF_FIRST, span)
         if parts is None:
             return None
-        head, rest = parts
+        (start, end), rest = parts
+        # The word is part of the condition, because it turns it round.
+        unless = grammar.UNLESS.search(self._text, span[0], start)
+        head = (unless.start() if unless else start, end)
         return [self._aside(head, link, Role.CONDITION), *self._parse(rest, Link.IF)]
 
     def _order_first(self, span: Span, link: Link) -> list[Stage] | None:
@@ -193,7 +211,9 @@ class _Reader:
         match = grammar.IF_LAST.search(self._text, *span)
         if match is None or match.end() == span[1] or grammar.WHETHER.search(self._text, span[0], match.start()):
             return None
-        condition = self._aside((match.end(), span[1]), link, Role.CONDITION)
+        unless = grammar.UNLESS.search(self._text, match.start(), match.end())
+        start = unless.start() if unless else match.end()
+        condition = self._aside((start, span[1]), link, Role.CONDITION)
         return [condition, *self._parse((span[0], match.start()), Link.IF)]
 
     def _order_last(self, span: Span, link: Link) -> list[Stage] | None:

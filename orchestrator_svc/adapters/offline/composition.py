@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.offline.asked import Asked
+from orchestrator_svc.adapters.offline.chains import Split, splits
 from orchestrator_svc.adapters.offline.clauses import Clause, Link, Role, Span, Stage
 from orchestrator_svc.adapters.offline.drafting import (
     Draft,
@@ -27,13 +28,26 @@ from orchestrator_svc.core.catalog import Catalog
 
 _LACKING: Final = 0.35
 """What remains of the evidence for a skill whose required arguments nothing can fill."""
-_PREPOSITION: Final = re.compile(r"\s+(?:of|for|from|in|on|with|at|by)\s+", re.IGNORECASE)
 
 
 def compose(text: str, catalog: Catalog, index: SkillIndex, thresholds: Thresholds) -> list[JsonObject]:
     """The steps that answer a question, in the plan language; none if it asks for nothing that the catalog has."""
     composer = _Composer(Asked.of(text, index), catalog, index, thresholds)
     return [draft.to_json() for draft in composer.run()]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the question a clause stands."""
+
+    anchor: tuple[Draft, ...] = ()
+    """The steps that it follows, if it follows any."""
+    condition: Span | None = None
+    contrary: bool = False
+    scope: Span | None = None
+
+    def request(self, skill: int, spans: tuple[Span, ...], link: Link, beside: tuple[Mention, ...] = ()) -> Request:
+        return Request(skill, spans, link, self.anchor, beside, self.condition, self.contrary, self.scope)
 
 
 class _Composer:
@@ -46,94 +60,97 @@ class _Composer:
         self._referents: tuple[Mention, ...] = ()  # what `its` stands for
 
     def run(self) -> list[Draft]:
-        anchor: tuple[Draft, ...] = ()
-        condition: Span | None = None
-        scope: Span | None = None
+        place = _Place()
+        before_condition: tuple[Draft, ...] = ()
         for stage in self._asked.reading.stages:
-            if stage.role is Role.REQUEST:
-                made = [
-                    d for clause in stage.clauses for d in self._answer(clause, stage.link, anchor, condition, scope)
-                ]
-                condition = scope = None
-            else:
-                made = self._aside(stage, anchor)
-                condition, scope = (
-                    (stage.clauses[0].span, scope)
-                    if stage.role is Role.CONDITION
-                    else (condition, stage.clauses[0].span)
-                )
-            anchor = tuple(dict.fromkeys(made)) or anchor
+            span = stage.clauses[0].span if stage.clauses else None
+            match stage.role:
+                case Role.REQUEST:
+                    if stage.link is Link.IF and not place.contrary:
+                        before_condition = place.anchor
+                    made = [draft for clause in stage.clauses for draft in self._answer(clause, stage.link, place)]
+                    place = _Place(tuple(dict.fromkeys(made)) or place.anchor)
+                case Role.CONTRARY:
+                    place = _Place(before_condition, contrary=True)
+                case Role.CONDITION:
+                    place = replace(place, anchor=self._aside(stage, place.anchor) or place.anchor, condition=span)
+                case Role.SCOPE:
+                    place = replace(place, anchor=self._aside(stage, place.anchor) or place.anchor, scope=span)
         return self._maker.drafts
 
-    def _answer(
-        self, clause: Clause, link: Link, anchor: tuple[Draft, ...], condition: Span | None, scope: Span | None
-    ) -> list[Draft]:
+    def _answer(self, clause: Clause, link: Link, place: _Place) -> list[Draft]:
         """The steps for one clause."""
         beside = [*self._asked.within(clause.span), *self._asked.within(*self._asked.reading.contexts)]
-        made = self._chained(clause, link, anchor)
+        made = self._chained(clause, link, place)
         if not made:
-            possible = self._feasible(clause.span, link, anchor, scope) * self._judge.permitted(clause.span)
+            possible = self._feasible(clause.span, link, place) * self._judge.permitted(clause.span)
             # `that component` says what the request is given, not what it is.
-            pointing = referring_stems(self._asked.said(clause.span), Earlier(anchor, self._catalog))
+            pointing = referring_stems(self._asked.said(clause.span), Earlier(place.anchor, self._catalog))
             for group in self._judge.groups(clause.units, possible, pointing):
                 for spans in self._maker.apart(group.skill, group.units):
                     lent = [*beside, *self._referents] if refers_back(self._asked.said(*spans)) else beside
-                    request = Request(group.skill, spans, link, anchor, tuple(dict.fromkeys(lent)), condition, scope)
-                    made.extend(self._maker.make(request))
+                    made.extend(self._maker.make(place.request(group.skill, spans, link, tuple(dict.fromkeys(lent)))))
         values = tuple(each for each in self._asked.within(clause.span) if each.kind is not Kind.DURATION)
         self._referents = values or self._referents
         return made
 
-    def _aside(self, stage: Stage, anchor: tuple[Draft, ...]) -> list[Draft]:
+    def _aside(self, stage: Stage, anchor: tuple[Draft, ...]) -> tuple[Draft, ...]:
         """The steps that the words after `if` or `for each` ask for; none if they speak of earlier ones."""
         span = stage.clauses[0].span
         said = self._asked.said(span)
         if span[0] == span[1] or (stage.role is Role.SCOPE and names_list(said, anchor, self._catalog)):
-            return []
-        feasible = self._feasible(span, stage.link, anchor, None)
+            return ()
+        possible = self._feasible(span, stage.link, _Place(anchor)) * self._judge.permitted(span)
         if stage.role is Role.SCOPE:
-            feasible = feasible * [gives_list(skill.id, self._catalog) for skill in self._index.skills]
-        best = self._judge.best(span, possible=feasible * self._judge.permitted(span))
-        if best is None:
-            return []
-        return self._maker.make(Request(best, (span,), stage.link, anchor), aside=True)
+            possible = possible * [gives_list(skill.id, self._catalog) for skill in self._index.skills]
+        best = self._judge.best(span, possible=possible)
+        return () if best is None else tuple(self._maker.make(Request(best, (span,), stage.link, anchor), aside=True))
 
-    def _chained(self, clause: Clause, link: Link, anchor: tuple[Draft, ...]) -> list[Draft]:
-        """`track the parcel of order A-17`: what stands before `of` needs what the rest gives."""
-        start, end = clause.span
-        if len(clause.units) != 1 or link is Link.EACH:
+    def _chained(self, clause: Clause, link: Link, place: _Place) -> list[Draft]:
+        """The steps for a clause that asks for something of the result of another request inside it."""
+        if link is Link.EACH:
             return []
         permitted = self._judge.permitted(clause.span)
-        for match in _PREPOSITION.finditer(self._asked.text, start, end):
-            head, tail = (start, match.start()), (match.end(), end)
-            goal, source = self._judge.best(head, possible=permitted), self._judge.best(tail, possible=permitted)
-            if goal is None or source is None or goal == source or not self._needs(goal, source, head, tail, anchor):
+        for split in splits(self._asked, clause):
+            goal = self._judge.best(*split.goal, possible=permitted)
+            source = self._judge.best(split.source, possible=permitted)
+            if (
+                goal is None
+                or source is None
+                or goal == source
+                or not self._leads_to(source, goal, split, place.anchor)
+            ):
                 continue
-            first = self._maker.make(Request(source, (tail,), link, anchor))
+            first = self._maker.make(place.request(source, (split.source,), link))
             if len(first) == 1:
-                return [*first, *self._maker.make(Request(goal, (head,), Link.ALONE, tuple(first)))]
+                then = Link.EACH if split.many else Link.ALONE
+                scope = split.source if split.many else None
+                return [*first, *self._maker.make(Request(goal, split.goal, then, tuple(first), scope=scope))]
         return []
 
-    def _needs(self, goal: int, source: int, head: Span, tail: Span, anchor: Sequence[Draft]) -> bool:
-        """Whether one skill lacks an argument that only the result of the other gives, which itself lacks none."""
-        said, values = self._asked.said(head), self._asked.within(tail)
+    def _leads_to(self, source: int, goal: int, split: Split, anchor: Sequence[Draft]) -> bool:
+        """Whether a skill lacks an argument that only the result of the other gives, which itself lacks none."""
+        values, named = self._asked.within(split.source), self._asked.said(split.source)
+        if not (values or split.described) or self._maker.missing(source, values, anchor, named):
+            return False
+        said = self._asked.said(*split.goal)
         probe = Draft("", self._index.skills[source].id)
-        return (
-            bool(values)
-            and self._maker.missing(goal, self._asked.mentions, anchor, said)
-            and not self._maker.missing(goal, self._asked.mentions, [probe], said)
-            and not self._maker.missing(source, values, anchor, self._asked.said(tail))
+        if split.many:
+            taken = self._maker.lacks(goal, self._asked.mentions) or not values
+            return taken and self._maker.takes_items(goal, [probe], said, named)
+        return self._maker.missing(goal, self._asked.mentions, anchor, said) and not self._maker.missing(
+            goal, self._asked.mentions, [probe], said
         )
 
-    def _feasible(self, span: Span, link: Link, anchor: Sequence[Draft], scope: Span | None) -> Evidence:
+    def _feasible(self, span: Span, link: Link, place: _Place) -> Evidence:
         """A factor a skill: 1, or less where a required argument can come from nowhere."""
         said = self._asked.said(span)
-        drafts = [*(each for each in self._maker.drafts if each not in anchor), *anchor]
+        drafts = [*(each for each in self._maker.drafts if each not in place.anchor), *place.anchor]
         every = range(len(self._index.skills))
         if link is Link.EACH and drafts:
-            named = "" if scope is None else self._asked.said(scope)
-            possible = [self._maker.takes_items(place, drafts, said, named) for place in every]
+            named = "" if place.scope is None else self._asked.said(place.scope)
+            possible = [self._maker.takes_items(skill, drafts, said, named) for skill in every]
             if any(possible):
                 return np.where(possible, 1.0, _LACKING)
         mentions = [*self._asked.mentions, *self._asked.guesses_within(span)]
-        return np.where([self._maker.missing(place, mentions, drafts, said) for place in every], _LACKING, 1.0)
+        return np.where([self._maker.missing(skill, mentions, drafts, said) for skill in every], _LACKING, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator_svc.adapters.offline.drafting import Earlier
@@ -19,6 +19,7 @@ _COMPARISON: Final = re.compile(
     r"|(?P<less>fewer than|less than|under|below|lower than|smaller than))\s+(?P<number>\d+(?:\.\d+)?)",
 )
 _OPERATORS: Final = {"at_least": ">=", "at_most": "<=", "more": ">", "less": "<"}
+_OPPOSITES: Final = {">=": "<", "<": ">=", "<=": ">", ">": "<=", "==": "!="}
 _NUMBERS: Final = frozenset({"integer", "number"})
 
 
@@ -37,6 +38,15 @@ class Condition:
         place = f"size({self.field.expression})" if self.counts else self.field.expression
         return f"{place} {self.comparison}"
 
+    def opposite(self) -> Condition:
+        """What holds when this does not."""
+        operator, number = self.comparison.split(" ")
+        if self.counts and self.comparison == "== 0":
+            return replace(self, comparison="> 0")
+        if self.counts and self.comparison == "> 0":
+            return replace(self, comparison="== 0")
+        return replace(self, comparison=f"{_OPPOSITES[operator]} {number}")
+
     @property
     def finds_nothing(self) -> bool:
         """Whether it holds when the list is empty, which then has no first element."""
@@ -44,7 +54,7 @@ class Condition:
 
 
 def read_condition(said: str, hints: Sequence[str], earlier: Earlier) -> Condition | None:
-    """What the words after `if` say of earlier results; None if nothing in them can tell.
+    """What the words after `if`, or from `unless` on, say of earlier results; None if nothing in them can tell.
 
     Args:
         said: The words after `if`.
@@ -52,6 +62,9 @@ def read_condition(said: str, hints: Sequence[str], earlier: Earlier) -> Conditi
         earlier: The steps that the condition is about.
     """
     text = said.lower()
+    if text.startswith("unless"):
+        found = read_condition(text.removeprefix("unless"), hints, earlier)
+        return None if found is None else found.opposite()
     lists = _outside_lists(earlier, frozenset({"array"}))
     comparison = _COMPARISON.search(text)
     if comparison is None:

@@ -35,8 +35,9 @@ FILLER: Final = _pattern(
     r"|let's)\b[\s,]*)?"
 )
 THEN_WORDS: Final = (
-    r"(?:then|after (?:that|this)|afterwards?|after which|subsequently|thereafter|finally|lastly|once (?:that's|that is"
-    r"|it's|it is)? ?done|when (?:that's|that is)? ?done)"
+    r"(?:then|after (?:that|this)|afterwards?|after which|subsequently|thereafter|finally|lastly|followed by|from there"
+    r"|once (?:that's|that is|it's|it is)? ?done|when (?:that's|that is)? ?done"
+    r"|(?:based on|with|using) (?:that|it|this|the result)(?=,)|use (?:that|it|this|the result) to)"
 )
 THEN_CUT: Final = _pattern(
     rf"[\s,;]+(?:and\s+|but\s+)?(?:{THEN_WORDS}|(?<=, )next|(?<=and )next)\b[\s,]*"
@@ -44,7 +45,8 @@ THEN_CUT: Final = _pattern(
 )
 THEN_FIRST: Final = _pattern(rf"{THEN_WORDS}\b[\s,]*|next,\s*")
 IF_FIRST: Final = _pattern(
-    r"(?:if|in case|provided(?: that)?|assuming(?: that)?|whenever"
+    r"(?:if|only if|unless|in case|in the event(?: that)?|as long as|provided(?: that)?|assuming(?: that)?|whenever"
+    r"|should(?= (?:there|any|it|something|anything|some|one))|in that case(?=,)"
     r"|when(?! (?:is|are|was|were|will|did|does|do|can|could|has|have|should)\b))\b\s*"
 )
 AFTER_FIRST: Final = _pattern(r"(?:after|once|as soon as)\s+(?!that\b|this\b)")
@@ -52,20 +54,24 @@ BEFORE_FIRST: Final = _pattern(r"before\s+(?!that\b|this\b)")
 EACH_FIRST: Final = _pattern(r"for (?:each|every)\s+")
 ABOUT_FIRST: Final = _pattern(r"(?:for|about|regarding|concerning|on|as for)\s+")
 OPENER_CUT: Final = _pattern(
-    r"[\s,;]+and,?\s+(?=(?:if|in case|when|whenever|once|after|before|for each|for every)\b)"
+    r"[\s,;]+and,?\s+(?=(?:if|unless|in case|when|whenever|once|after|before|for each|for every)\b)"
     r"|,\s+(?=for (?:each|every)\b)"
 )
 IF_LAST: Final = _pattern(
-    r"[\s,]+(?:if|in case|provided(?: that)?|when(?= (?:any|some|one|something|anything|found)))\s+"
+    r"[\s,]+(?:only if|if|unless|in case|in the event(?: that)?|as long as|provided(?: that)?"
+    r"|should(?= (?:there|any|it|something|anything|some|one))|when(?= (?:any|some|one|something|anything|found)))\s+"
 )
 WHETHER: Final = _pattern(
     r"\b(?:see|check|know|tell|out|verify|determine|look|ask|wonder|sure|me|us|test|confirm)\s*\Z"
 )
+UNLESS: Final = _pattern(r"unless\s+\Z")
+OTHERWISE: Final = _pattern(r"(?:[\s,;]+|\b)(?:(?:and|or|but)\s+)?(?P<word>otherwise|or else|if not)\b[\s,]+")
 AFTER_LAST: Final = _pattern(r"[\s,]+after\s+(?!that\b|this\b)")
 BEFORE_LAST: Final = _pattern(r"[\s,]+before\s+(?!that\b|this\b)")
-EACH_LAST: Final = _pattern(r"[\s,]+for (?:each|every)\s+")
+EACH_LAST: Final = _pattern(r"[\s,]+for (?:(?:each|every)\s+|all (?=of (?:them|these|those)\b)|(?=them all\b))")
 EACH_INSIDE: Final = _pattern(
-    r"\b(?:each|every)\b(?!\s+(?:#|other\b|\d|(?:second|minute|hour|day|week|month)\b))\s*(?:single\s+)?"
+    r"\ball (?=of (?:them|these|those)\b)"
+    r"|\b(?:each|every)\b(?!\s+(?:#|other\b|\d|(?:second|minute|hour|day|week|month)\b))\s*(?:single\s+)?"
 )
 HEAD_END: Final = _pattern(
     rf",\s*(?:then\s+)?|\s+then\s+|(?<!\bto)(?<!\byou)(?<!\bwe)(?<!\bi)(?<!\bit)(?<!\bthey)\s+(?={VERB})"

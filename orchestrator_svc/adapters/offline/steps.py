@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestrator_svc.adapters.offline.arguments import LIKELY, Argument
 from orchestrator_svc.adapters.offline.asked import Asked
 from orchestrator_svc.adapters.offline.clauses import Link, Span
-from orchestrator_svc.adapters.offline.conditions import read_condition
+from orchestrator_svc.adapters.offline.conditions import Condition, read_condition
 from orchestrator_svc.adapters.offline.drafting import (
     Draft,
     Earlier,
@@ -40,6 +40,8 @@ class Request:
     beside: tuple[Mention, ...] = ()
     """Values of the clause around it, and of what `its` stands for; taken if its own words have none."""
     condition: Span | None = None
+    contrary: bool = False
+    """It runs when the last condition does not hold."""
     scope: Span | None = None
 
 
@@ -52,6 +54,7 @@ class StepMaker:
         self._catalog = catalog
         self._index = index
         self._words_of: dict[str, str] = {}  # by step id: how it was asked for
+        self._condition: Condition | None = None  # the last one
         self._argument_words = frozenset(
             stem for arguments in index.arguments for argument in arguments for stem in argument.name_stems
         )
@@ -103,6 +106,10 @@ class StepMaker:
         return any(
             argument.name not in filled and wired(argument, probe, earlier, texts) is None for argument in required
         )
+
+    def lacks(self, place: int, mentions: Sequence[Mention]) -> bool:
+        """Whether a required argument of a skill is not among the mentions."""
+        return self.missing(place, mentions, [], "")
 
     def takes_items(self, place: int, drafts: Sequence[Draft], said: str, scope: str) -> bool:
         """Whether an earlier step gives a list of whose elements the skill can take an argument."""
@@ -191,8 +198,7 @@ class StepMaker:
         draft.when = guard_of(sources)
         used = {source.step for source in sources}
         if request.link is Link.IF and request.anchor:
-            said = "" if request.condition is None else self._asked.said(request.condition)
-            found = read_condition(said, self._hints(request.anchor), Earlier(request.anchor, self._catalog))
+            found = self._condition_of(request)
             if found is not None:
                 if found.finds_nothing and draft.when is not None:
                     return False
@@ -205,6 +211,13 @@ class StepMaker:
         if request.link is Link.THEN or (request.link is Link.IF and not used & set(anchor)):
             draft.depends_on = tuple(identifier for identifier in anchor if identifier not in used)
         return True
+
+    def _condition_of(self, request: Request) -> Condition | None:
+        if request.contrary:
+            return None if self._condition is None else self._condition.opposite()
+        said = "" if request.condition is None else self._asked.said(request.condition)
+        self._condition = read_condition(said, self._hints(request.anchor), Earlier(request.anchor, self._catalog))
+        return self._condition
 
     # Words.
 
