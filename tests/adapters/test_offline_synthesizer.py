@@ -487,6 +487,7 @@ def nested(depth: int) -> JsonObject:
 @example(
     result={HOSTILE: HOSTILE, "list": [HOSTILE], "rows": [{HOSTILE: HOSTILE}], "object": {HOSTILE: {"a": HOSTILE}}}
 )
+@example(result={"#": [{"": None}]})
 @example(result={"result": HOSTILE * 3})
 @example(result=nested(5))
 @example(result=nested(200))

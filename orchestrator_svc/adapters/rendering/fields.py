@@ -54,7 +54,9 @@ def _object(value: JsonObject) -> Iterator[str]:
     yield from _fields(value, "", tables, ())
     for name, rows in tables:
         yield ""
-        yield f"{name[:1].upper()}{name[1:]} ({len(rows)}):"
+        # A line of its own: a name that begins like a heading must not become one.
+        caption = name.lstrip("# ") or "rows"
+        yield f"{caption[:1].upper()}{caption[1:]} ({len(rows)}):"
         yield ""
         yield from table(rows)
 
