@@ -59,7 +59,7 @@ class History:
         recording = self._recording
         note = (
             f"Not of now: the recording that comes with the agent, made at {iso(recording.started)},"
-            f" because there are {fresh} of the {LIVE_ROUNDS} rounds of live samples that are needed."
+            f" because live samples are too few so far: {fresh} of the {LIVE_ROUNDS} rounds that it takes."
         )
         end = recording.newest
         series = recording.read(keys, end - max(seconds, CONTEXT_SECONDS))

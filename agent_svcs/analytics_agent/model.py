@@ -19,17 +19,17 @@ class MetricTrend:
 
     component: str
     metric: str
-    unit: str
-    count: int
-    """Samples in the window."""
-    min: float
-    max: float
-    mean: float
-    median: float
-    p95: float
     last: float
     slope_per_hour: float
     """Median slope (Theil-Sen), in the unit of the metric per hour; a few wild values do not move it."""
+    mean: float
+    min: float
+    max: float
+    median: float
+    p95: float
+    count: int
+    """Samples in the window."""
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,17 +89,18 @@ def _statistics(series: Series) -> MetricTrend:
     return MetricTrend(
         component=series.component,
         metric=series.metric,
-        unit=METRICS[series.component][series.metric].unit,
-        count=int(values.size),
-        min=_rounded(values.min()),
-        max=_rounded(values.max()),
-        mean=_rounded(values.mean()),
-        median=_rounded(np.median(values)),
-        p95=_rounded(np.percentile(values, 95.0)),
         last=_rounded(values[-1]),
         slope_per_hour=_rounded(theil_sen(series.at / 3600.0, values)),
+        mean=_rounded(values.mean()),
+        min=_rounded(values.min()),
+        max=_rounded(values.max()),
+        median=_rounded(np.median(values)),
+        p95=_rounded(np.percentile(values, 95.0)),
+        count=int(values.size),
+        unit=METRICS[series.component][series.metric].unit,
     )
 
 
 def _rounded(value: float | np.floating) -> float:
-    return round(float(value), 3)
+    """Three decimals; none from a thousand on: an expectation of 87232733.411 bytes is not known to the thousandth."""
+    return round(float(value), 0 if abs(value) >= 1000 else 3)

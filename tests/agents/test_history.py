@@ -103,7 +103,7 @@ def test_the_recording_speaks_until_there_are_enough_live_rounds(store: Store) -
     for number in range(LIVE_ROUNDS):
         window = history.window([CPU], 3600.0)
         assert (window.source, window.start, window.end) == ("recording", 1000.0, 1299.0)
-        assert f"there are {number} of the {LIVE_ROUNDS} rounds" in window.note
+        assert f"too few so far: {number} of the {LIVE_ROUNDS} rounds" in window.note
         store.append(_round(50_000.0 + 5.0 * number))
     window = history.window([CPU], 3600.0)
     newest = 50_000.0 + 5.0 * (LIVE_ROUNDS - 1)
