@@ -103,4 +103,5 @@ def _statistics(series: Series) -> MetricTrend:
 
 def _rounded(value: float | np.floating) -> float:
     """Three decimals; none from a thousand on: an expectation of 87232733.411 bytes is not known to the thousandth."""
-    return round(float(value), 0 if abs(value) >= 1000 else 3)
+    number = float(value)
+    return round(number, 0 if abs(number) >= 1000 else 3)

@@ -129,7 +129,7 @@ def test_unknown_names_are_not_found_and_the_nearest_is_named(entity: str, metri
 
 def test_numbers_from_a_thousand_on_are_whole() -> None:
     """An expectation of 87232733.411 bytes would claim what nobody knows, and fill a table with it."""
-    memory = _noise(1, level=87_232_733.3, sigma=1_000.0)
+    memory = 2_000_000.0 * np.arange(SECONDS) + _noise(1, level=87_232_733.3, sigma=1_000.0)
     memory[300] *= 2.0
     trends = build_trends(_history({("data_agent", "memory_bytes"): memory}), "data_agent", "memory_bytes", 60)
     (anomaly,), (metric,) = trends.anomalies, trends.metrics
