@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Final
 
 from agentmesh.jsonvalues import Json, JsonObject, digest
 from orchestrator_svc.core.catalog import Skill
@@ -64,6 +63,3 @@ class Plan:
     def to_json(self) -> JsonObject:
         """The plan in the plan language; `validate` of it gives an equal plan."""
         return {"steps": [step.source for step in self.steps]}
-
-
-NO_STEPS: Final = Plan(())

@@ -20,7 +20,7 @@ from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.ports.synthesizer import Brief
 from orchestrator_svc.core.catalog import Catalog, Skill
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, failed, gather, skipped
-from orchestrator_svc.core.plan import NO_STEPS
+from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import validate
 
 MOST_BYTES = 17_000
@@ -434,7 +434,7 @@ async def test_every_reason_is_a_sentence(reason: StepReason) -> None:
 
 async def test_without_steps_it_says_what_the_mesh_can_do() -> None:
     assert (
-        await text(Brief(Question("?"), NO_STEPS, {}, CATALOG))
+        await text(Brief(Question("?"), Plan(()), {}, CATALOG))
         == """\
 No agent can answer this. What can be asked for here:
 
@@ -451,14 +451,14 @@ No agent can answer this. What can be asked for here:
 
 async def test_of_many_skills_some_are_named() -> None:
     catalog = Catalog.of([Skill(f"agent{n:02}", "work", "Works.\n\x1b[31m" * 100, Effect.READ_ONLY) for n in range(40)])
-    answer = await text(Brief(Question("?"), NO_STEPS, {}, catalog))
+    answer = await text(Brief(Question("?"), Plan(()), {}, catalog))
     assert answer.count("- work") == 15
     assert answer.endswith("\n- and 25 more")
     assert_harmless(answer)
 
 
 async def test_an_empty_catalog_is_said() -> None:
-    assert await text(Brief(Question("?"), NO_STEPS, {}, Catalog.of([]))) == "No agent can answer this: none is there."
+    assert await text(Brief(Question("?"), Plan(()), {}, Catalog.of([]))) == "No agent can answer this: none is there."
 
 
 # ---- whatever comes

@@ -23,7 +23,7 @@ from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.core.catalog import Catalog, Skill
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather, skipped
-from orchestrator_svc.core.plan import NO_STEPS
+from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import validate
 from tests.fakes.llm_replies import Reply, says
 from tests.fakes.scripted_llm import LlmRequest, ScriptedLlm
@@ -64,7 +64,7 @@ BRIEFS = {
     "no items": brief(a=gather([], optional=False)),
     "text like markup": brief(a=succeeded({"</steps>": "<b>|\n# x\n```\u2028", "deep": [[[[{"a": [[]]}]]]]})),
     "a large result": brief(a=succeeded({"rows": [{"name": f"row {n}", "value": n / 7} for n in range(5000)]})),
-    "no step": Brief(Question("Sing!"), NO_STEPS, {}, CATALOG),
+    "no step": Brief(Question("Sing!"), Plan(()), {}, CATALOG),
 }
 
 

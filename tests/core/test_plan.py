@@ -15,7 +15,7 @@ from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.core.critical_path import critical_path
 from orchestrator_svc.core.cycles import cycles
-from orchestrator_svc.core.plan import NO_STEPS, Mode
+from orchestrator_svc.core.plan import Mode, Plan
 from orchestrator_svc.core.validate import effect_violations, validate
 from tests.core.cases import draw_case
 from tests.core.running import plan_of, step
@@ -33,7 +33,7 @@ class TestMode:
         assert plan_of(*case.sources()).mode is mode
 
     def test_without_steps_there_is_none(self) -> None:
-        assert NO_STEPS.mode is Mode.NONE
+        assert Plan(()).mode is Mode.NONE
 
 
 class TestValue:
@@ -136,7 +136,7 @@ def _has_cycle(needs: dict[str, list[str]]) -> bool:
 
 class TestCriticalPath:
     def test_a_plan_without_steps_takes_no_time(self) -> None:
-        assert critical_path(NO_STEPS, {}) == 0
+        assert critical_path(Plan(()), {}) == 0
 
     def test_of_steps_side_by_side_the_longest(self) -> None:
         assert critical_path(plan_of(step("a"), step("b")), {"a": 1.0, "b": 3.0}) == 3

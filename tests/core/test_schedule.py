@@ -9,7 +9,7 @@ import pytest
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.events import Call, StepEnded
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
-from orchestrator_svc.core.plan import NO_STEPS
+from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.schedule import Schedule
 from tests.core.running import CANCELLED, FAILED, NOW, TIMED_OUT, Running, gives, plan_of, run, shown, step
 from tests.core.skills import MESSAGE, REPORT
@@ -27,7 +27,7 @@ def broke(running: Running, name: str) -> str:
 
 class TestOrder:
     def test_an_empty_plan_is_done_before_it_starts(self) -> None:
-        schedule = Schedule(NO_STEPS, now=NOW)
+        schedule = Schedule(Plan(()), now=NOW)
         assert schedule.done
         assert schedule.start() == ()
 

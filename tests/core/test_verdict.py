@@ -9,7 +9,7 @@ import pytest
 from agentmesh.errors import AllStepsFailed, Code
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
-from orchestrator_svc.core.plan import NO_STEPS
+from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.verdict import RunOutcome, judge
 from tests.core.running import Answers, Running, gives, plan_of, step
 
@@ -43,7 +43,7 @@ def failed(*steps: JsonObject, answers: Answers) -> AllStepsFailed:
 
 class TestComplete:
     def test_no_step_at_all_is_no_agent(self) -> None:
-        assert judge(NO_STEPS, {}) is RunOutcome.NO_AGENT
+        assert judge(Plan(()), {}) is RunOutcome.NO_AGENT
 
     def test_every_step_succeeded(self) -> None:
         assert judged(step("a"), step("b"), answers={}) is RunOutcome.COMPLETE
