@@ -21,6 +21,7 @@ from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import DEFAULT_LIMITS, Limits, PlanRejected, effect_violations, validate
+from orchestrator_svc.core.wording import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,5 @@ class Router:
 
 
 def _unknown(name: str, catalog: Catalog) -> Violation:
-    close = catalog.nearest(name)
-    hint = f"; did you mean `{close}`?" if close else ""
-    return Violation("allowed_skills", ViolationReason.SKILL_UNKNOWN, f"no skill `{name}` is known{hint}")
+    message = f"no skill `{name}` is known{did_you_mean(name, catalog.skills)}"
+    return Violation("allowed_skills", ViolationReason.SKILL_UNKNOWN, message)

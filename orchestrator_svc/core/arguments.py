@@ -9,10 +9,11 @@ from typing import Final
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.core.catalog import Skill
+from orchestrator_svc.core.checker import Mismatch
 from orchestrator_svc.core.expressions import Embedded, Template
 from orchestrator_svc.core.references import Known, Scope, arguments_of, fields, hint, type_violation
 from orchestrator_svc.core.references import mismatch as type_mismatch
-from orchestrator_svc.core.schemas import Mismatch, all_alternatives, step_into
+from orchestrator_svc.core.schemas import all_alternatives, step_into
 from orchestrator_svc.core.shape import shape
 from orchestrator_svc.core.wording import cut, place
 

@@ -12,7 +12,8 @@ from agentmesh.cards import MAX_CARD_BYTES, MAX_SKILL_ID_CHARACTERS, Effect, car
 from agentmesh.errors import CardInvalid, ResultError, Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject, check_limits
 from orchestrator_svc.core.catalog import Skill
-from orchestrator_svc.core.schemas import Checker, SchemaInvalid, references_of, resolve
+from orchestrator_svc.core.checker import Checker, SchemaInvalid
+from orchestrator_svc.core.schemas import references_of, resolve
 from orchestrator_svc.core.wording import cut
 
 _MAX_SCHEMA_DEPTH: Final = 96

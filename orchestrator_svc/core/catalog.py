@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,7 @@ from types import MappingProxyType
 
 from agentmesh.cards import Effect, skill_digest, skill_id
 from agentmesh.jsonvalues import JsonObject, digest
-from orchestrator_svc.core.schemas import Checker, opened
+from orchestrator_svc.core.checker import Checker, opened
 
 
 @dataclass(frozen=True)
@@ -95,15 +94,5 @@ class Catalog:
         """The part of the catalog whose effects are at most `limit`."""
         return Catalog.of(skill for skill in self.skills.values() if skill.effect.within(limit))
 
-    def nearest(self, name: str) -> str | None:
-        """The skill id that looks most like `name`, if any does."""
-        return nearest(name, self.skills)
-
     def __len__(self) -> int:
         return len(self.skills)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, if any does; for messages."""
-    close = difflib.get_close_matches(name[:256], list(known), n=1, cutoff=0.5)
-    return close[0] if close else None

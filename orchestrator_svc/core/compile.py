@@ -22,7 +22,7 @@ from orchestrator_svc.core.expressions import (
     compile_template,
     unwrap,
 )
-from orchestrator_svc.core.wording import cut, place
+from orchestrator_svc.core.wording import cut, did_you_mean, place
 
 MAX_EXPRESSIONS: Final = 128
 """In the arguments of one step: each takes about 0.1 ms to compile, on the thread that serves everybody."""
@@ -86,11 +86,8 @@ class StepCompiler:
     def _skill(self, draft: StepDraft) -> Skill | None:
         skill = self._catalog.skills.get(draft.skill)
         if skill is None and draft.skill:
-            close = self._catalog.nearest(draft.skill)
-            hint = f"; did you mean `{close}`?" if close else ""
-            self._refuse(
-                f"{draft.path}.skill", ViolationReason.SKILL_UNKNOWN, f"no skill `{cut(draft.skill)}` is known{hint}"
-            )
+            message = f"no skill `{cut(draft.skill)}` is known{did_you_mean(draft.skill, self._catalog.skills)}"
+            self._refuse(f"{draft.path}.skill", ViolationReason.SKILL_UNKNOWN, message)
         return skill
 
     def _arguments(self, draft: StepDraft) -> Arguments | None:

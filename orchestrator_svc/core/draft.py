@@ -12,8 +12,7 @@ from typing import Final, cast
 
 from agentmesh.errors import ResultError, Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject, check_limits, integral
-from orchestrator_svc.core.catalog import nearest
-from orchestrator_svc.core.wording import cut
+from orchestrator_svc.core.wording import cut, nearest
 
 KEYS: Final = ("id", "skill", "arguments", "when", "for_each", "optional", "depends_on")
 """Of a step."""

@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject
-from orchestrator_svc.core.catalog import Skill, nearest
+from orchestrator_svc.core.catalog import Skill
 from orchestrator_svc.core.expressions import Expression, Reference
-from orchestrator_svc.core.schemas import TYPES, all_alternatives, step_into, types_of
-from orchestrator_svc.core.wording import cut, selection
+from orchestrator_svc.core.schemas import TYPES, all_alternatives, step_into, types_of, widened
+from orchestrator_svc.core.wording import cut, nearest, selection
 
 _KINDS: Final[Mapping[str, frozenset[str]]] = {
     "bool": frozenset({"boolean"}),
@@ -29,7 +29,6 @@ _KINDS: Final[Mapping[str, frozenset[str]]] = {
 }
 """JSON types of the static kinds of expressions; a kind that is not here can be anything."""
 
-_NUMBERS: Final = frozenset({"integer", "number"})
 _MOST_LISTED: Final = 12
 
 
@@ -101,8 +100,7 @@ def type_violation(expression: Expression, wanted: frozenset[str], path: str, sc
 
 def mismatch(path: str, possible: frozenset[str], wanted: frozenset[str]) -> Violation | None:
     """A violation if nothing of what is possible is wanted."""
-    # A double may be integral, so number and integer are not told apart before there is a value.
-    if possible & (wanted | _NUMBERS if wanted & _NUMBERS else wanted):
+    if possible & widened(wanted):
         return None
     message = f"gives {_either(possible)}, and this place takes {_either(wanted)}"
     return Violation(path, ViolationReason.TYPE_MISMATCH, message)

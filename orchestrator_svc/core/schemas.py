@@ -1,111 +1,19 @@
-"""JSON Schema, as far as plans need it: check a value, and say what a schema knows of a path. Fetches no `$ref`."""
+"""What a JSON Schema says of a value that is not there yet: its parts and their types. Fetches no `$ref`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
-
-import jsonschema_rs
+from typing import Final
 
 from agentmesh.jsonvalues import Json, JsonObject
-from orchestrator_svc.core.wording import place
-
-_Kind: TypeAlias = jsonschema_rs.ValidationErrorKind
-
-_MOST_PARTS: Final = 10_000
-"""Of a value whose mismatches are all looked for: each takes 10 us, and the engine finds all of them or one."""
 
 _MEMBERS: Final = frozenset({"properties", "patternProperties", "additionalProperties", "items", "prefixItems"})
 _TYPES_SAID: Final = frozenset({"type", "enum", "const"})
 _REFERRING: Final = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _SAYS_MEMBERS: Final = 2
 
-_CLOSING: Final = ("additionalProperties", "unevaluatedProperties")
-_BY_NAME: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-"""Keywords whose value has schemas by a name that is not a keyword."""
-_LEFT: Final = frozenset({"const", "enum", "default", "examples", "not", "if"})
-"""Keywords with values, or with schemas that forbid more when they are opened."""
-
+_NUMBERS: Final = frozenset({"integer", "number"})
 TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """One place where a value does not fit its schema."""
-
-    path: tuple[str | int, ...]
-    keyword: str
-    """The JSON Schema keyword that is broken, e.g. `type`, `required`, `additionalProperties`."""
-    message: str
-    names: tuple[str, ...] = ()
-    """The missing or the unexpected members, for `required` and `additionalProperties`."""
-    fits_none: bool = False
-    """True if it fits none of the alternatives of anyOf or oneOf."""
-
-
-class SchemaInvalid(ValueError):
-    """The schema itself is not valid, or refers to another document."""
-
-
-class Checker:
-    """A compiled schema. Immutable; a check takes under a microsecond for small values."""
-
-    def __init__(self, schema: JsonObject) -> None:
-        try:
-            self._validator = jsonschema_rs.validator_for(schema, offline=True)
-        except jsonschema_rs.ValidationError as error:
-            where = place(error.instance_path).removeprefix(".")
-            raise SchemaInvalid(f"{where}: {_short(error.message)}" if where else _short(error.message)) from error
-
-    def mismatches(self, value: Json) -> tuple[Mismatch, ...]:
-        """What does not fit; of a very large value only the first."""
-        first = self.first_mismatch(value)
-        if first is None:
-            return ()
-        if _parts(value) > _MOST_PARTS:
-            return (first,)
-        return tuple(map(self._mismatch, self._validator.iter_errors(value)))
-
-    def first_mismatch(self, value: Json) -> Mismatch | None:
-        """What does not fit, if anything: one of them, without looking for the others."""
-        try:
-            self._validator.validate(value)
-        except jsonschema_rs.ValidationError as error:
-            return self._mismatch(error)
-        return None
-
-    @staticmethod
-    def _mismatch(error: jsonschema_rs.ValidationError) -> Mismatch:
-        return Mismatch(
-            path=tuple(error.instance_path),
-            keyword=str(error.kind.name),
-            message=_short(error.message),
-            names=_names(error.kind),
-            fits_none=isinstance(error.kind, (_Kind.AnyOf, _Kind.OneOfNotValid)),
-        )
-
-
-def opened(schema: Json) -> Json:
-    """The schema without the rules that forbid further members: results may have more than they promise.
-
-    With more members a value may fit several branches of a oneOf, so that becomes an anyOf.
-    """
-    if isinstance(schema, list):
-        return [opened(element) for element in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found: JsonObject = {}
-    for key, value in schema.items():
-        if key in _CLOSING and value is False:
-            continue
-        if key in _BY_NAME and isinstance(value, dict):
-            found[key] = {name: opened(inner) for name, inner in value.items()}
-        else:
-            found[key] = value if key in _LEFT else opened(value)
-    if "oneOf" in found:
-        found["allOf"] = [*_as_list(found.get("allOf")), {"anyOf": found.pop("oneOf")}]
-    return found
 
 
 def alternatives(schema: Json, root: JsonObject) -> Iterator[JsonObject]:
@@ -161,6 +69,11 @@ def types_of(schema: Json, root: JsonObject) -> frozenset[str]:
     for option in alternatives(schema, root):
         found |= _declared_types(option)
     return frozenset(found)
+
+
+def widened(types: frozenset[str]) -> frozenset[str]:
+    """The types, and with one kind of number the other: a double may be integral, so only a value can tell them."""
+    return types | _NUMBERS if types & _NUMBERS else types
 
 
 def _declared_types(schema: JsonObject) -> frozenset[str]:
@@ -265,24 +178,5 @@ def references_of(schema: Json) -> Iterator[str]:
             yield from references_of(element)
 
 
-def _names(kind: object) -> tuple[str, ...]:
-    match kind:
-        case _Kind.Required(property=name):
-            return (str(name),)
-        case _Kind.AdditionalProperties(unexpected=names) | _Kind.UnevaluatedProperties(unexpected=names):
-            return tuple(str(name) for name in names)
-        case _:
-            return ()
-
-
 def _as_list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
-
-
-def _parts(value: Json) -> int:
-    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + sum(map(_parts, members))
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= 300 else message[:297] + "..."

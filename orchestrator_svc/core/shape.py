@@ -12,6 +12,7 @@ from typing import Final
 
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.schemas import TYPES, alternatives
+from orchestrator_svc.core.wording import shortened
 
 _DEEPEST: Final = 6
 _MOST_PARTS: Final = 400
@@ -29,7 +30,7 @@ def shape(schema: JsonObject, *, max_characters: int) -> str:
         text = _Writer(schema).write(schema, depth)
         if len(text) <= max_characters:
             return text
-    return text[: max_characters - 3] + "..."
+    return shortened(text, max_characters)
 
 
 class _Writer:

@@ -14,10 +14,11 @@ from typing import Final, NoReturn, cast
 from agentmesh.cards import split_skill_id
 from agentmesh.errors import ResultError, Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject, canonical, check_limits
-from orchestrator_svc.core.catalog import Catalog, nearest
+from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.expressions import RESERVED, escape
 from orchestrator_svc.core.validate import PlanRejected, validate
 from orchestrator_svc.core.wiring import Wired, wire
+from orchestrator_svc.core.wording import cut, did_you_mean
 
 PLAN_TOOL: Final = "plan_execution"
 """Name of the tool that takes a whole plan. No skill id equals it: those have a double underscore."""
@@ -81,7 +82,7 @@ def _read(calls: Sequence[ToolCall], catalog: Catalog) -> tuple[list[_Call], lis
                 Violation(
                     f"tool_calls[{index}].arguments",
                     ViolationReason.NOT_JSON,
-                    f"the arguments of `{_cut(call.name)}` are no JSON object: {problem}",
+                    f"the arguments of `{cut(call.name)}` are no JSON object: {problem}",
                 )
             )
     return read, violations
@@ -120,11 +121,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _unknown(index: int, name: str, catalog: Catalog) -> Violation:
-    close = nearest(name, (*catalog.skills, PLAN_TOOL))
-    hint = f"; did you mean `{close}`?" if close else ""
-    return Violation(
-        f"tool_calls[{index}].name", ViolationReason.SKILL_UNKNOWN, f"no skill `{_cut(name)}` is offered{hint}"
-    )
+    message = f"no skill `{cut(name)}` is offered{did_you_mean(name, (*catalog.skills, PLAN_TOOL))}"
+    return Violation(f"tool_calls[{index}].name", ViolationReason.SKILL_UNKNOWN, message)
 
 
 def _siblings(plans: Sequence[_Call], plain: Sequence[_Call]) -> list[Violation]:
@@ -205,7 +203,3 @@ def _with_the_rest(wired: Wired, catalog: Catalog) -> list[Violation]:
     except PlanRejected as rejected:
         return [*wired.violations, *(other for other in rejected.violations if other.path not in said)]
     return list(wired.violations)
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 64 else name[:61] + "..."

@@ -13,6 +13,7 @@ from agentmesh.jsonvalues import JsonObject, canonical
 from orchestrator_svc.core.catalog import Catalog, Skill
 from orchestrator_svc.core.shape import shape
 from orchestrator_svc.core.tool_calls import PLAN_TOOL
+from orchestrator_svc.core.wording import shortened
 
 MAX_DESCRIPTION_CHARACTERS: Final = 1024
 
@@ -136,5 +137,4 @@ def _sorted(schema: JsonObject) -> JsonObject:
 
 def _cut(text: str, characters: int) -> str:
     """The text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= characters else line[: characters - 3] + "..."
+    return shortened(" ".join(text.split()), characters)

@@ -18,14 +18,14 @@ from agentmesh.cards import Effect
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json
 from orchestrator_svc.core.arguments import argument_violations
-from orchestrator_svc.core.catalog import Catalog, nearest
+from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.compile import CompiledStep, StepCompiler
 from orchestrator_svc.core.cycles import cycles
 from orchestrator_svc.core.draft import KEYS, StepDraft, read_draft
 from orchestrator_svc.core.expressions import RESERVED
 from orchestrator_svc.core.plan import Plan, Step
 from orchestrator_svc.core.references import Known, element_of, field_violations, result_of, type_violation
-from orchestrator_svc.core.wording import cut
+from orchestrator_svc.core.wording import cut, did_you_mean
 
 MAX_STEPS: Final = 32
 MAX_EXPRESSION_CHARACTERS: Final = 2048
@@ -178,9 +178,7 @@ def _unknown_needs(drafts: Sequence[StepDraft], positions: Mapping[str, int]) ->
     for draft in drafts:
         for place, name in enumerate(draft.depends_on):
             if name and name not in positions:
-                close = nearest(name, filter(None, positions))
-                hint = f"; did you mean `{cut(close)}`?" if close else ""
-                message = f"the plan has no step `{cut(name)}`{hint}"
+                message = f"the plan has no step `{cut(name)}`{did_you_mean(name, filter(None, positions))}"
                 yield Violation(f"{draft.path}.depends_on[{place}]", ViolationReason.STEP_UNKNOWN, message)
 
 

@@ -6,8 +6,6 @@ if there is exactly one: a field outside lists is preferred to one inside a list
 
 from __future__ import annotations
 
-import json
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +14,12 @@ from typing import Final
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.catalog import Catalog, Skill
-from orchestrator_svc.core.schemas import alternatives, resolve, step_into, types_of
+from orchestrator_svc.core.schemas import alternatives, resolve, step_into, types_of, widened
+from orchestrator_svc.core.wording import selected
 
 _MAX_PATH_PARTS: Final = 12
 _MAX_SCHEMAS_SEEN: Final = 5000
 """A schema whose references share parts can stand for very many paths; those further in are not looked at."""
-_NUMBERS: Final = frozenset({"integer", "number"})
-_PLAIN_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_NO_FIELD_IN_CEL: Final = frozenset({"in", "null", "true", "false"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +33,17 @@ class Source:
     @property
     def expression(self) -> str:
         """Such as `scan.anomalies[0].component`."""
-        return self.step + "".join(_shown(part) for part in self.path)
+        return self.step + "".join(selected(part) for part in self.path)
 
     @property
     def in_list(self) -> bool:
         return 0 in self.path
 
     @property
-    def guard(self) -> str | None:
-        """What must hold for the field to be there, such as `size(scan.anomalies) > 0`; None outside lists."""
+    def guards(self) -> tuple[str, ...]:
+        """What must hold for the field to be there, such as `size(scan.anomalies) > 0`; nothing outside lists."""
         lists = [Source(self.step, self.path[:place]) for place, part in enumerate(self.path) if part == 0]
-        return " && ".join(f"size({each.expression}) > 0" for each in lists) or None
+        return tuple(f"size({each.expression}) > 0" for each in lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +139,7 @@ def fill(step: JsonObject, sources: dict[str, Source]) -> JsonObject:
 
 def guard_of(sources: Iterable[Source]) -> str | None:
     """What must hold for all of the sources to be there; None if nothing needs to."""
-    guards = dict.fromkeys(part for source in sources if source.guard for part in source.guard.split(" && "))
-    return " && ".join(guards) or None
+    return " && ".join(dict.fromkeys(guard for source in sources for guard in source.guards)) or None
 
 
 def _types_by_path(root: JsonObject) -> dict[tuple[str | int, ...], frozenset[str]]:
@@ -177,8 +172,7 @@ def _parts(schema: JsonObject) -> Iterator[tuple[str | int, Json]]:
 def _fits(possible: frozenset[str], wanted: frozenset[str]) -> bool:
     """Whether every value of the field is one that the argument takes; null apart, which is found out at run time."""
     values = possible - {"null"}
-    taken = wanted | _NUMBERS if wanted & _NUMBERS else wanted
-    return bool(values) and values <= taken
+    return bool(values) and values <= widened(wanted)
 
 
 def _skill(step: JsonObject, catalog: Catalog) -> Skill | None:
@@ -198,11 +192,3 @@ def _problem(name: str, sources: Sequence[Source]) -> str:
     candidates = " or ".join(f"`${{{source.expression}}}`" for source in sources[:8])
     more = f" or {len(sources) - 8} more" if len(sources) > 8 else ""
     return f"`{name}` is required, and it may be {candidates}{more}: say which"
-
-
-def _shown(part: str | int) -> str:
-    if isinstance(part, int):
-        return f"[{part}]"
-    if _PLAIN_FIELD.match(part) and part not in _NO_FIELD_IN_CEL:
-        return f".{part}"
-    return f"[{json.dumps(part)}]"

@@ -1,20 +1,28 @@
-"""How names and places are written in messages."""
+"""How names and places are written in messages, and what is offered instead of a name that is not known."""
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _MOST_CHARACTERS: Final = 64
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_NO_FIELD_IN_CEL: Final = frozenset({"in", "null", "true", "false"})
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or the beginning of one with more characters, which ends in `...`."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def cut(name: str) -> str:
     """The name, or the beginning of a very long one; what cannot be printed is escaped."""
     if not name.isprintable():
         name = name[:_MOST_CHARACTERS].encode("unicode_escape").decode()
-    return name if len(name) <= _MOST_CHARACTERS else name[: _MOST_CHARACTERS - 3] + "..."
+    return shortened(name, _MOST_CHARACTERS)
 
 
 def place(path: Sequence[str | int]) -> str:
@@ -22,14 +30,28 @@ def place(path: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{cut(part)}" for part in path)
 
 
-def selection(path: Sequence[str | int | None]) -> str:
-    """The same as an expression writes it: `.anomalies[0]["a b"]`; a computed position is `[...]`."""
-    return "".join(_selected(part) for part in path)
-
-
-def _selected(part: str | int | None) -> str:
-    if part is None:
-        return "[...]"
+def selected(part: str | int) -> str:
+    """A field or an element as an expression selects it: `.anomalies`, `[0]`, `["a b"]`."""
     if isinstance(part, int):
         return f"[{part}]"
-    return f".{part}" if _PLAIN.match(part) and len(part) <= _MOST_CHARACTERS else f'["{cut(part)}"]'
+    return f".{part}" if _PLAIN.match(part) and part not in _NO_FIELD_IN_CEL else f"[{json.dumps(part)}]"
+
+
+def selection(path: Sequence[str | int | None]) -> str:
+    """A path of such, to be read: long names are cut, and a computed position is `[...]`."""
+    return "".join(
+        "[...]" if part is None else selected(shortened(part, _MOST_CHARACTERS) if isinstance(part, str) else part)
+        for part in path
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like `name`, if any does."""
+    close = difflib.get_close_matches(name[:256], list(known), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to put behind the message about an unknown name: the nearest known one, or nothing."""
+    close = nearest(name, known)
+    return f"; did you mean `{cut(close)}`?" if close else ""

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from agentmesh.cards import Effect
 from agentmesh.jsonvalues import Json, JsonObject
-from orchestrator_svc.core.catalog import Catalog, Skill, nearest
+from orchestrator_svc.core.catalog import Catalog, Skill
+from orchestrator_svc.core.wording import nearest
 from tests.core.skills import CATALOG, ENTITIES, INTEGER, MESSAGE, REPORT, STORE, TEXT, TRENDS, record
 
 SKILLS = list(CATALOG.skills.values())
@@ -164,7 +165,7 @@ class TestNearest:
         ],
     )
     def test_a_misspelt_skill_has_a_nearest_one(self, name: str, close: str | None) -> None:
-        assert CATALOG.nearest(name) == close
+        assert nearest(name, CATALOG.skills) == close
 
     def test_it_does_not_depend_on_the_order_of_what_is_known(self) -> None:
         known = ["scan_a", "scan_b", "scan_c"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 from typing import Final
 
 from orchestrator_svc.core.expressions.names import FUNCTIONS, MACROS, VARIABLES
 from orchestrator_svc.core.expressions.problems import EvaluationFailed, ExpressionInvalid, UnknownName
+from orchestrator_svc.core.wording import did_you_mean, shortened
 
 _ISSUE: Final = re.compile(r"^(?:\w+: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)", re.MULTILINE)
 _STATUS: Final = re.compile(r"\A[A-Z_]+: ")
@@ -42,7 +42,7 @@ def invalid(source: str, text: str) -> ExpressionInvalid:
         return ExpressionInvalid("longer than 100000 characters")
     issue = _ISSUE.search(text)
     if issue is None:
-        return ExpressionInvalid(_shortened(_bare(text)))
+        return ExpressionInvalid(shortened(_bare(text), _SHOWN))
     line, column, message = int(issue[1]), int(issue[2]), issue[3]
     where = f"column {column}" if line == 1 else f"line {line}, column {column}"
     return ExpressionInvalid(f"{where}: {_compile_message(source, _bare(message))}")
@@ -59,16 +59,15 @@ def failed(source: str, text: str) -> EvaluationFailed:
         message = f"there is no field {message.removeprefix('Key not found in map : ')}"
     elif message.startswith("Applying SELECT to non-message type"):
         message = "a field is selected from a value that is no object"
-    return EvaluationFailed(f"`{_shortened(source.strip())}`: {message}")
+    return EvaluationFailed(f"`{shortened(source.strip(), _SHOWN)}`: {message}")
 
 
 def _unknown(name: str, declared: Collection[str]) -> str:
     if name in VARIABLES:  # now is always declared
         return f"`{name}` exists only in the arguments of a step with for_each"
     habit = {"True": "true", "False": "false", "None": "null", "undefined": "null"}.get(name)
-    nearest = [habit] if habit else get_close_matches(name, sorted(declared), n=1)
-    hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
-    return f"there is no step or variable `{_shortened(name)}`{hint}"
+    hint = f"; did you mean `{habit}`?" if habit else did_you_mean(name, declared)
+    return f"there is no step or variable `{shortened(name, _SHOWN)}`{hint}"
 
 
 def _compile_message(source: str, message: str) -> str:
@@ -91,8 +90,7 @@ def _no_function(name: str) -> str:
     known = FUNCTIONS | MACROS
     if name in known:
         return f"`{name}` is not called with these arguments"
-    nearest = get_close_matches(name, sorted(known), n=1)
-    return f"there is no function `{name}`" + (f"; did you mean `{nearest[0]}`?" if nearest else "")
+    return f"there is no function `{name}`{did_you_mean(name, known)}"
 
 
 def _no_overload(function: str, types: str) -> str:
@@ -131,12 +129,8 @@ def _syntax(source: str, message: str) -> str:
         )
         if re.search(pattern, source)
     ]
-    return f"syntax error, {_shortened(message)}" + (f"; {hints[0]}" if hints else "")
+    return f"syntax error, {shortened(message, _SHOWN)}" + (f"; {hints[0]}" if hints else "")
 
 
 def _bare(text: str) -> str:
     return _STATUS_AFTER.sub("", text.strip())
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator_svc.core.expressions.problems import ExpressionInvalid
+from orchestrator_svc.core.wording import shortened
 
 _DOLLARS: Final = re.compile(r"\$+\{")
 _TOKEN: Final = re.compile(r"""//|[{}]|(?<![A-Za-z0-9_])(?:[bB]?[rR])?(?:\"""|\'''|"|')|\"""|\'''|"|'""")
@@ -63,9 +64,7 @@ def _end(text: str, start: int) -> int:
             position = len(text) if newline < 0 else newline
         else:
             position = _after_string(text, position, token[0])
-    shown = text[start - 2 :]
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    raise ExpressionInvalid(f"`{shown}` has no closing brace; `$${{` is a literal `${{`")
+    raise ExpressionInvalid(f"`{shortened(text[start - 2 :], _SHOWN)}` has no closing brace; `$${{` is a literal `${{`")
 
 
 def _after_string(text: str, position: int, opening: str) -> int:
