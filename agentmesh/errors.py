@@ -145,7 +145,9 @@ class MeshError(Exception):
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        # Whatever it was given, as `raise NotFound(error)` gives an exception: it is written into a status later, where
+        # nothing may fail any more.
+        self.message = str(message)
         self.violations = tuple(violations)
         self.retry_after_seconds = retry_after_seconds
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))

@@ -14,10 +14,10 @@ from agentmesh.client.values import Answer, Listing, RoutedPlan, RunRecord
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.channel import open_channel
 from agentmesh.transport.structs import OFF_LOOP_BYTES
-from agentmesh.v1.orchestrator_service_pb2 import AskResponse
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorStub
 from agentmesh.v1.registry_service_pb2 import ListAgentsRequest
 from agentmesh.v1.registry_service_pb2_grpc import RegistryStub
+from agentmesh.v1.run_pb2 import AskResponse
 
 if TYPE_CHECKING:
     from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorAsyncStub
@@ -105,9 +105,11 @@ class AsyncMeshClient:
         response = await self._orchestrator.ExecutePlan(request, timeout=timeout_seconds)
         return await _read_answer(response.result)
 
-    async def get_run(self, run_id: str, *, step_id: str = "", timeout_seconds: float | None = None) -> RunRecord:
-        """Return a run with its results; with `step_id` only the result of that step."""
-        request = requests.get_run_request(run_id, step_id)
+    async def get_run(
+        self, run_id: str, *, step_id: str = "", item_index: int | None = None, timeout_seconds: float | None = None
+    ) -> RunRecord:
+        """Return a run with its results; with `step_id` (and `item_index`) only that of the step (the item)."""
+        request = requests.get_run_request(run_id, step_id, item_index)
         response = await self._orchestrator.GetRun(request, timeout=timeout_seconds)
         return reading.read_run(response.run, self._peer)
 

@@ -42,7 +42,7 @@ from agentmesh.v1 import card_pb2, orchestrator_service_pb2, plan_pb2, registry_
 _Kind = TypeVar("_Kind", bound=StrEnum)
 
 
-def read_answer(message: orchestrator_service_pb2.AskResponse) -> Answer:
+def read_answer(message: run_pb2.AskResponse) -> Answer:
     return Answer(
         run_id=message.run_id,
         trace_id=message.trace_id,
@@ -73,7 +73,7 @@ def read_plan(message: orchestrator_service_pb2.PlanResponse) -> RoutedPlan:
     )
 
 
-def read_run(message: orchestrator_service_pb2.Run, peer: str) -> RunRecord:
+def read_run(message: run_pb2.Run, peer: str) -> RunRecord:
     """Read a run; `peer` is what the text of its error calls the server."""
     return RunRecord(
         run_id=message.run_id,
@@ -153,6 +153,8 @@ def _item(message: run_pb2.ItemResult) -> ItemReport:
         endpoint=message.endpoint,
         result=from_struct(message.result) if message.HasField("result") else None,
         effect_unknown=message.effect_unknown,
+        result_omitted=message.result_omitted,
+        result_bytes=message.result_bytes,
     )
 
 

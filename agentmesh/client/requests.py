@@ -91,8 +91,8 @@ def execute_plan_request(
     )
 
 
-def get_run_request(run_id: str, step_id: str) -> GetRunRequest:
-    return GetRunRequest(run_id=_text("run_id", run_id), step_id=_text("step_id", step_id))
+def get_run_request(run_id: str, step_id: str, item_index: int | None) -> GetRunRequest:
+    return GetRunRequest(run_id=_text("run_id", run_id), step_id=_text("step_id", step_id), item_index=item_index)
 
 
 def _text(field: str, value: str) -> str:

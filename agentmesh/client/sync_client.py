@@ -111,9 +111,11 @@ class MeshClient:
         )
         return reading.read_answer(self._call(self._orchestrator.ExecutePlan, request, timeout_seconds).result)
 
-    def get_run(self, run_id: str, *, step_id: str = "", timeout_seconds: float | None = None) -> RunRecord:
-        """Return a run with its results; with `step_id` only the result of that step."""
-        request = requests.get_run_request(run_id, step_id)
+    def get_run(
+        self, run_id: str, *, step_id: str = "", item_index: int | None = None, timeout_seconds: float | None = None
+    ) -> RunRecord:
+        """Return a run with its results; with `step_id` (and `item_index`) only that of the step (the item)."""
+        request = requests.get_run_request(run_id, step_id, item_index)
         return reading.read_run(self._call(self._orchestrator.GetRun, request, timeout_seconds).run, self._peer)
 
     def list_agents(self, *, timeout_seconds: float | None = None) -> Listing:

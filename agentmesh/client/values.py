@@ -117,6 +117,9 @@ class ItemReport:
     endpoint: str
     result: JsonObject | None
     effect_unknown: bool
+    result_omitted: bool
+    """Too large for this response: get the run with this step's id and this item's index."""
+    result_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

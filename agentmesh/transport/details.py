@@ -6,6 +6,7 @@ time with every byte that is not printable ASCII written as three. So the size t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -63,7 +64,8 @@ def pack(
         info.metadata[cut(key, _MAX_KEY_BYTES)] = cut(value, _MAX_VALUE_BYTES)
     status.details.add().Pack(info)
     if retry_after_seconds is not None:
-        nanos = round(min(max(retry_after_seconds, 0.0), _MAX_RETRY_SECONDS) * 1e9)
+        seconds = 0.0 if math.isnan(retry_after_seconds) else retry_after_seconds
+        nanos = round(min(max(seconds, 0.0), _MAX_RETRY_SECONDS) * 1e9)
         delay = duration_pb2.Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     if violations:

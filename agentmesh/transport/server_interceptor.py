@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import aclosing
@@ -21,10 +20,12 @@ from urllib.parse import unquote
 import grpc
 import structlog
 from google.protobuf.message import Message
+from google.rpc import status_pb2
 
 from agentmesh import errors
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
+from agentmesh.incidents import as_internal, close_incident
 from agentmesh.transport.details import STATUS_KEY
 from agentmesh.transport.requests import RequestReader
 from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_status
@@ -137,11 +138,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             code = _code_that_is_set(context)
             raise
-        except Exception as raised:  # noqa: BLE001 - the edge: whatever a handler raises becomes a status here
-            error = _as_mesh_error(raised, method)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):  # the process, or the task, is to end
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the edge: a call without an answer would hang (panics of Rust)
+            error, status = _answer_to(raised, method)
             code = code_of(error)
             try:
-                await _abort(context, error)
+                await _abort(context, status)
             except grpc.aio.UsageError:  # the handler aborted, and raised something else afterwards
                 code = _code_that_is_set(context)
         finally:
@@ -209,19 +212,27 @@ def _code_that_is_set(context: _Context) -> Code:
     return Code.OK if status is None else Code(status.value[0])
 
 
-def _as_mesh_error(raised: Exception, method: _Method) -> MeshError:
+def _answer_to(raised: BaseException, method: _Method) -> tuple[MeshError, status_pb2.Status]:
+    error = _as_mesh_error(raised, method)
+    try:
+        return error, to_status(error)
+    except Exception as bug:  # noqa: BLE001 - what an author put into an error need not be what its types say
+        error = _as_mesh_error(bug, method)
+        return error, to_status(error)
+
+
+def _as_mesh_error(raised: BaseException, method: _Method) -> MeshError:
     if isinstance(raised, MeshError):
         return raised
     if isinstance(raised, grpc.aio.AioRpcError):
         return from_rpc_error(raised, "a service behind this one")
-    incident = secrets.token_hex(8)
-    _log.error("unexpected error", method=method.name, incident=incident, exc_info=raised)
-    return errors.Internal(f"internal error, incident {incident}")
+    internal = as_internal(raised)
+    _log.error("unexpected error", method=method.name, incident=close_incident(raised), exc_info=raised)
+    return internal
 
 
-async def _abort(context: _Context, error: MeshError) -> None:
-    """End the call with the error, unless it was ended before; what the handler put into the trailers stays there."""
-    status = to_status(error)
+async def _abort(context: _Context, status: status_pb2.Status) -> None:
+    """End the call so, unless it was ended before; what the handler put into the trailers stays there."""
     trailers = (*(context.trailing_metadata() or ()), (STATUS_KEY, status.SerializeToString()))
     await context.abort(_STATUS_CODES[status.code], status.message, trailers)
 

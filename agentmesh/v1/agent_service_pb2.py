@@ -28,7 +28,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n agentmesh/v1/agent_service.proto\x12\x0c\x61gentmesh.v1\x1a\x17\x61gentmesh/v1/card.proto\x1a\x18\x61gentmesh/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x11\n\x0f\x44\x65scribeRequest\"9\n\x10\x44\x65scribeResponse\x12%\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x17.agentmesh.v1.AgentCard\"\x88\x02\n\x0e\x45xecuteRequest\x12\x19\n\x05skill\x18\x01 \x01(\tB\n\xbaH\x07r\x02(@\xc8\x01\x01\x12*\n\targuments\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x06run_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x19\n\x07step_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\nitem_index\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12!\n\x0fidempotency_key\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1e\n\x0cskill_digest\x18\x08 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x42\r\n\x0b_item_index\"c\n\x0f\x45xecuteResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x05usage\x18\x02 \x01(\x0b\x32\x18.agentmesh.v1.AgentUsage\"J\n\x14\x45xecuteStreamRequest\x12\x32\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.agentmesh.v1.ExecuteRequestB\x06\xbaH\x03\xc8\x01\x01\"\x86\x01\n\x15\x45xecuteStreamResponse\x12*\n\x08progress\x18\x01 \x01(\x0b\x32\x16.agentmesh.v1.ProgressH\x00\x12/\n\x06result\x18\x02 \x01(\x0b\x32\x1d.agentmesh.v1.ExecuteResponseH\x00\x42\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"b\n\x08Progress\x12.\n\x08\x66raction\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12\x19\n\x07message\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\x42\x0b\n\t_fraction2\xf6\x01\n\x05\x41gent\x12I\n\x08\x44\x65scribe\x12\x1d.agentmesh.v1.DescribeRequest\x1a\x1e.agentmesh.v1.DescribeResponse\x12\x46\n\x07\x45xecute\x12\x1c.agentmesh.v1.ExecuteRequest\x1a\x1d.agentmesh.v1.ExecuteResponse\x12Z\n\rExecuteStream\x12\".agentmesh.v1.ExecuteStreamRequest\x1a#.agentmesh.v1.ExecuteStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n agentmesh/v1/agent_service.proto\x12\x0c\x61gentmesh.v1\x1a\x17\x61gentmesh/v1/card.proto\x1a\x18\x61gentmesh/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x11\n\x0f\x44\x65scribeRequest\"9\n\x10\x44\x65scribeResponse\x12%\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x17.agentmesh.v1.AgentCard\"\x90\x02\n\x0e\x45xecuteRequest\x12\x19\n\x05skill\x18\x01 \x01(\tB\n\xbaH\x07r\x02(@\xc8\x01\x01\x12\x32\n\targuments\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03\x12\x18\n\x06run_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x19\n\x07step_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\nitem_index\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12!\n\x0fidempotency_key\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1e\n\x0cskill_digest\x18\x08 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x42\r\n\x0b_item_index\"c\n\x0f\x45xecuteResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x05usage\x18\x02 \x01(\x0b\x32\x18.agentmesh.v1.AgentUsage\"J\n\x14\x45xecuteStreamRequest\x12\x32\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.agentmesh.v1.ExecuteRequestB\x06\xbaH\x03\xc8\x01\x01\"\x86\x01\n\x15\x45xecuteStreamResponse\x12*\n\x08progress\x18\x01 \x01(\x0b\x32\x16.agentmesh.v1.ProgressH\x00\x12/\n\x06result\x18\x02 \x01(\x0b\x32\x1d.agentmesh.v1.ExecuteResponseH\x00\x42\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"b\n\x08Progress\x12.\n\x08\x66raction\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12\x19\n\x07message\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\x42\x0b\n\t_fraction2\xf6\x01\n\x05\x41gent\x12I\n\x08\x44\x65scribe\x12\x1d.agentmesh.v1.DescribeRequest\x1a\x1e.agentmesh.v1.DescribeResponse\x12\x46\n\x07\x45xecute\x12\x1c.agentmesh.v1.ExecuteRequest\x1a\x1d.agentmesh.v1.ExecuteResponse\x12Z\n\rExecuteStream\x12\".agentmesh.v1.ExecuteStreamRequest\x1a#.agentmesh.v1.ExecuteStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['skill']._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['skill']._serialized_options = b'\272H\007r\002(@\310\001\001'
+  _globals['_EXECUTEREQUEST'].fields_by_name['arguments']._loaded_options = None
+  _globals['_EXECUTEREQUEST'].fields_by_name['arguments']._serialized_options = b'\272H\003\330\001\003'
   _globals['_EXECUTEREQUEST'].fields_by_name['run_id']._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\005r\003(\200\001'
   _globals['_EXECUTEREQUEST'].fields_by_name['step_id']._loaded_options = None
@@ -58,15 +60,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBERESPONSE']._serialized_start=179
   _globals['_DESCRIBERESPONSE']._serialized_end=236
   _globals['_EXECUTEREQUEST']._serialized_start=239
-  _globals['_EXECUTEREQUEST']._serialized_end=503
-  _globals['_EXECUTERESPONSE']._serialized_start=505
-  _globals['_EXECUTERESPONSE']._serialized_end=604
-  _globals['_EXECUTESTREAMREQUEST']._serialized_start=606
-  _globals['_EXECUTESTREAMREQUEST']._serialized_end=680
-  _globals['_EXECUTESTREAMRESPONSE']._serialized_start=683
-  _globals['_EXECUTESTREAMRESPONSE']._serialized_end=817
-  _globals['_PROGRESS']._serialized_start=819
-  _globals['_PROGRESS']._serialized_end=917
-  _globals['_AGENT']._serialized_start=920
-  _globals['_AGENT']._serialized_end=1166
+  _globals['_EXECUTEREQUEST']._serialized_end=511
+  _globals['_EXECUTERESPONSE']._serialized_start=513
+  _globals['_EXECUTERESPONSE']._serialized_end=612
+  _globals['_EXECUTESTREAMREQUEST']._serialized_start=614
+  _globals['_EXECUTESTREAMREQUEST']._serialized_end=688
+  _globals['_EXECUTESTREAMRESPONSE']._serialized_start=691
+  _globals['_EXECUTESTREAMRESPONSE']._serialized_end=825
+  _globals['_PROGRESS']._serialized_start=827
+  _globals['_PROGRESS']._serialized_end=925
+  _globals['_AGENT']._serialized_start=928
+  _globals['_AGENT']._serialized_end=1174
 # @@protoc_insertion_point(module_scope)

@@ -94,7 +94,9 @@ class ExecuteRequest(_message.Message):
     """
     @_builtins.property
     def arguments(self) -> _struct_pb2.Struct:
-        """Arguments by name. Unset equals an empty object. Numbers are doubles, so integers are exact up to 2^53."""
+        """Arguments by name. Unset equals an empty object. Numbers are doubles, so integers are exact up to 2^53. Nested at
+        most 24 deep. (The rules of a Struct are in the input schema; protovalidate would walk it for a second a megabyte.)
+        """
 
     def __init__(
         self,

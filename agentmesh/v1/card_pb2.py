@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61gentmesh/v1/card.proto\x12\x0c\x61gentmesh.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xe2\x01\n\tAgentCard\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r!\x18\x30\x32\x1d^[a-z][a-z0-9]*(_[a-z0-9]+)*$\xc8\x01\x01\x12K\n\x07version\x18\x02 \x01(\tB:\xbaH7r2\x18@2.^[0-9]+\\.[0-9]+\\.[0-9]+([-+][0-9A-Za-z.+-]+)?$\xc8\x01\x01\x12\x1d\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80 \x12\x30\n\x06skills\x18\x04 \x03(\x0b\x32\x13.agentmesh.v1.SkillB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x8c\x03\n\x05Skill\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r!\x18\x30\x32\x1d^[a-z][a-z0-9]*(_[a-z0-9]+)*$\xc8\x01\x01\x12\x1f\n\x0b\x64\x65scription\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80@\x12-\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\routput_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x30\n\x06\x65\x66\x66\x65\x63t\x18\x05 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\x04tags\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10 \"\x06r\x04 \x01(@\x12#\n\x08\x65xamples\x18\x07 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10@\"\x07r\x05 \x01(\x80\x04\x12\x39\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c*\x00\x12\x18\n\x10reports_progress\x18\t \x01(\x08*e\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45\x46\x46\x45\x43T_READ_ONLY\x10\x01\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x02\x12\x16\n\x12\x45\x46\x46\x45\x43T_SIDE_EFFECT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61gentmesh/v1/card.proto\x12\x0c\x61gentmesh.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xe2\x01\n\tAgentCard\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r!\x18\x30\x32\x1d^[a-z][a-z0-9]*(_[a-z0-9]+)*$\xc8\x01\x01\x12K\n\x07version\x18\x02 \x01(\tB:\xbaH7r2\x18@2.^[0-9]+\\.[0-9]+\\.[0-9]+([-+][0-9A-Za-z.+-]+)?$\xc8\x01\x01\x12\x1d\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80 \x12\x30\n\x06skills\x18\x04 \x03(\x0b\x32\x13.agentmesh.v1.SkillB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x9c\x03\n\x05Skill\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r!\x18\x30\x32\x1d^[a-z][a-z0-9]*(_[a-z0-9]+)*$\xc8\x01\x01\x12\x1f\n\x0b\x64\x65scription\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80@\x12\x35\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03\x12\x36\n\routput_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03\x12\x30\n\x06\x65\x66\x66\x65\x63t\x18\x05 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\x04tags\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10 \"\x06r\x04 \x01(@\x12#\n\x08\x65xamples\x18\x07 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10@\"\x07r\x05 \x01(\x80\x04\x12\x39\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c*\x00\x12\x18\n\x10reports_progress\x18\t \x01(\x08*e\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45\x46\x46\x45\x43T_READ_ONLY\x10\x01\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x02\x12\x16\n\x12\x45\x46\x46\x45\x43T_SIDE_EFFECT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SKILL'].fields_by_name['name']._serialized_options = b'\272H&r!\03002\035^[a-z][a-z0-9]*(_[a-z0-9]+)*$\310\001\001'
   _globals['_SKILL'].fields_by_name['description']._loaded_options = None
   _globals['_SKILL'].fields_by_name['description']._serialized_options = b'\272H\007r\005 \001(\200@'
+  _globals['_SKILL'].fields_by_name['input_schema']._loaded_options = None
+  _globals['_SKILL'].fields_by_name['input_schema']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_SKILL'].fields_by_name['output_schema']._loaded_options = None
+  _globals['_SKILL'].fields_by_name['output_schema']._serialized_options = b'\272H\003\330\001\003'
   _globals['_SKILL'].fields_by_name['effect']._loaded_options = None
   _globals['_SKILL'].fields_by_name['effect']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SKILL'].fields_by_name['tags']._loaded_options = None
@@ -54,10 +58,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SKILL'].fields_by_name['examples']._serialized_options = b'\272H\016\222\001\013\020@\"\007r\005 \001(\200\004'
   _globals['_SKILL'].fields_by_name['timeout']._loaded_options = None
   _globals['_SKILL'].fields_by_name['timeout']._serialized_options = b'\272H\n\252\001\007\"\003\010\220\034*\000'
-  _globals['_EFFECT']._serialized_start=760
-  _globals['_EFFECT']._serialized_end=861
+  _globals['_EFFECT']._serialized_start=776
+  _globals['_EFFECT']._serialized_end=877
   _globals['_AGENTCARD']._serialized_start=133
   _globals['_AGENTCARD']._serialized_end=359
   _globals['_SKILL']._serialized_start=362
-  _globals['_SKILL']._serialized_end=758
+  _globals['_SKILL']._serialized_end=774
 # @@protoc_insertion_point(module_scope)

@@ -51,8 +51,8 @@ Global___Effect: _TypeAlias = Effect  # noqa: Y015
 
 @_typing.final
 class AgentCard(_message.Message):
-    """What an agent says of itself: who it is and what it can do. At most 256 kB serialized. Two endpoints whose cards
-    are equal (compared as canonical JSON) belong to one deployment.
+    """What an agent says of itself: who it is and what it can do. At most 256,000 bytes serialized. Two endpoints whose
+    cards are equal (compared as canonical JSON) belong to one deployment.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -69,7 +69,7 @@ class AgentCard(_message.Message):
     """What the agent is for, in one or two sentences; shown to people and, with the skills, to the planner. At most 4 KiB."""
     @_builtins.property
     def skills(self) -> _containers.RepeatedCompositeFieldContainer[Global___Skill]:
-        """The functions of the agent, 1 to 1000, names unique within the card."""
+        """The functions of the agent, 1 to 1000, names unique within the card (CARD_INVALID otherwise)."""
 
     def __init__(
         self,
@@ -114,19 +114,21 @@ class Skill(_message.Message):
     """True if ExecuteStream reports progress while this skill runs. Default false: only Execute is called."""
     @_builtins.property
     def input_schema(self) -> _struct_pb2.Struct:
-        """JSON Schema (2020-12) of the arguments: an object schema. Unset means that the skill takes no arguments. Remote
-        `$ref` is never fetched.
+        """JSON Schema (2020-12) of the arguments: an object schema, nested at most 24 deep, not recursive; a `$ref` only to a
+        place within it. Unset means that the skill takes no arguments.
         """
 
     @_builtins.property
     def output_schema(self) -> _struct_pb2.Struct:
-        """JSON Schema (2020-12) of the result, an object schema. Unset means that nothing is known, so nothing is checked and
-        references to any field are allowed.
+        """JSON Schema (2020-12) of the result, under the same rules. Unset means that nothing is known, so nothing is checked
+        and references to any field are allowed.
         """
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Free words to find the skill by, at most 32 of at most 64 bytes."""
+        """Words to find the skill by: they count where skills are ranked by their texts, and no model is shown them. At most
+        32 of at most 64 bytes.
+        """
 
     @_builtins.property
     def examples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -25,9 +25,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_REQUEST_MALFORMED: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT: the bytes are not a message of the expected type, or a string is not UTF-8."""
+    """INVALID_ARGUMENT: the bytes are not a message of the expected type, a string is not UTF-8, or values are nested too
+    deep to be read.
+    """
     ERROR_REASON_REQUEST_INVALID: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT: a field breaks its documented rule; BadRequest names each."""
+    """INVALID_ARGUMENT: a field breaks its documented rule, and BadRequest names each; or the request is over 4 MiB."""
     ERROR_REASON_FIELD_NOT_SUPPORTED: _ErrorReason.ValueType  # 3
     """UNIMPLEMENTED: the field named in BadRequest, or the rpc, is part of the contract and not built yet."""
     ERROR_REASON_PLAN_INVALID: _ErrorReason.ValueType  # 4
@@ -56,13 +58,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RUN_NOT_FOUND: _ErrorReason.ValueType  # 13
     """NOT_FOUND: no such run is remembered here."""
     ERROR_REASON_STEP_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """NOT_FOUND: the run has no such step."""
+    """NOT_FOUND: the run has no such step, or the step no such item."""
     ERROR_REASON_SKILL_NOT_FOUND: _ErrorReason.ValueType  # 15
     """NOT_FOUND: the agent has no such skill."""
     ERROR_REASON_LEASE_NOT_FOUND: _ErrorReason.ValueType  # 16
     """NOT_FOUND: no such lease; it ended, or the server has restarted. Register again."""
     ERROR_REASON_CARD_INVALID: _ErrorReason.ValueType  # 17
-    """INVALID_ARGUMENT: the card breaks a rule; BadRequest names each."""
+    """INVALID_ARGUMENT: the card cannot be used, although each of its fields keeps its own rule: a schema, a name that is
+    used twice, a skill id that is too long, its size. BadRequest names each.
+    """
     ERROR_REASON_ARGUMENTS_INVALID: _ErrorReason.ValueType  # 18
     """INVALID_ARGUMENT: the arguments do not fit the input schema of the skill; BadRequest names each."""
     ERROR_REASON_SKILL_CHANGED: _ErrorReason.ValueType  # 19
@@ -82,7 +86,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNREACHABLE: _ErrorReason.ValueType  # 26
     """UNAVAILABLE: the peer could not be reached, or the connection broke. Made by clients, never sent."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 27
-    """INTERNAL: a bug. The message is fixed and has an incident id that the server's log has too."""
+    """INTERNAL: a bug. The message is fixed text and an incident id; the server's log has the id with the traceback."""
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 28
     """NOT_FOUND: the thing that the request names does not exist, says the skill that ran."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 29
@@ -104,9 +108,11 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_REQUEST_MALFORMED: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT: the bytes are not a message of the expected type, or a string is not UTF-8."""
+"""INVALID_ARGUMENT: the bytes are not a message of the expected type, a string is not UTF-8, or values are nested too
+deep to be read.
+"""
 ERROR_REASON_REQUEST_INVALID: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT: a field breaks its documented rule; BadRequest names each."""
+"""INVALID_ARGUMENT: a field breaks its documented rule, and BadRequest names each; or the request is over 4 MiB."""
 ERROR_REASON_FIELD_NOT_SUPPORTED: ErrorReason.ValueType  # 3
 """UNIMPLEMENTED: the field named in BadRequest, or the rpc, is part of the contract and not built yet."""
 ERROR_REASON_PLAN_INVALID: ErrorReason.ValueType  # 4
@@ -135,13 +141,15 @@ ERROR_REASON_RUN_CANCELLED: ErrorReason.ValueType  # 12
 ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 13
 """NOT_FOUND: no such run is remembered here."""
 ERROR_REASON_STEP_NOT_FOUND: ErrorReason.ValueType  # 14
-"""NOT_FOUND: the run has no such step."""
+"""NOT_FOUND: the run has no such step, or the step no such item."""
 ERROR_REASON_SKILL_NOT_FOUND: ErrorReason.ValueType  # 15
 """NOT_FOUND: the agent has no such skill."""
 ERROR_REASON_LEASE_NOT_FOUND: ErrorReason.ValueType  # 16
 """NOT_FOUND: no such lease; it ended, or the server has restarted. Register again."""
 ERROR_REASON_CARD_INVALID: ErrorReason.ValueType  # 17
-"""INVALID_ARGUMENT: the card breaks a rule; BadRequest names each."""
+"""INVALID_ARGUMENT: the card cannot be used, although each of its fields keeps its own rule: a schema, a name that is
+used twice, a skill id that is too long, its size. BadRequest names each.
+"""
 ERROR_REASON_ARGUMENTS_INVALID: ErrorReason.ValueType  # 18
 """INVALID_ARGUMENT: the arguments do not fit the input schema of the skill; BadRequest names each."""
 ERROR_REASON_SKILL_CHANGED: ErrorReason.ValueType  # 19
@@ -161,7 +169,7 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 25
 ERROR_REASON_UNREACHABLE: ErrorReason.ValueType  # 26
 """UNAVAILABLE: the peer could not be reached, or the connection broke. Made by clients, never sent."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 27
-"""INTERNAL: a bug. The message is fixed and has an incident id that the server's log has too."""
+"""INTERNAL: a bug. The message is fixed text and an incident id; the server's log has the id with the traceback."""
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 28
 """NOT_FOUND: the thing that the request names does not exist, says the skill that ran."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 29

@@ -14,7 +14,6 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -120,7 +119,7 @@ class AskRequest(_message.Message):
     INCLUDE_RESULTS_FIELD_NUMBER: _builtins.int
     KEEP_RUNNING_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """The question, 1 byte to 32 KiB of UTF-8, not only white space."""
+    """The question, at most 32 KiB of UTF-8, with something to read: not only white space and controls. Required."""
     conversation_id: _builtins.str
     """Opaque name of a conversation, at most 128 bytes; recorded with the run. Empty: none."""
     request_id: _builtins.str
@@ -254,84 +253,6 @@ class Budget(_message.Message):
 Global___Budget: _TypeAlias = Budget  # noqa: Y015
 
 @_typing.final
-class AskResponse(_message.Message):
-    """The answer and how it came about."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RUN_ID_FIELD_NUMBER: _builtins.int
-    TRACE_ID_FIELD_NUMBER: _builtins.int
-    MODE_FIELD_NUMBER: _builtins.int
-    OUTCOME_FIELD_NUMBER: _builtins.int
-    ANSWER_FIELD_NUMBER: _builtins.int
-    ANSWER_SOURCE_FIELD_NUMBER: _builtins.int
-    PLAN_FIELD_NUMBER: _builtins.int
-    PLAN_SOURCE_FIELD_NUMBER: _builtins.int
-    PLANNER_FIELD_NUMBER: _builtins.int
-    STEPS_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
-    TIMINGS_FIELD_NUMBER: _builtins.int
-    REPLAYED_FIELD_NUMBER: _builtins.int
-    run_id: _builtins.str
-    """32 hex digits (128 random bits); also in the trailing metadata `agentmesh-run-id`. See GetRun."""
-    trace_id: _builtins.str
-    """W3C trace id, 32 hex digits. Empty while tracing is not built in."""
-    mode: _plan_pb2.Mode.ValueType
-    """Shape of the plan."""
-    outcome: _run_pb2.RunOutcome.ValueType
-    """How it ended."""
-    answer: _builtins.str
-    """The answer as text; empty for RAW. Its language is the question's."""
-    answer_source: _run_pb2.AnswerSource.ValueType
-    """Who wrote it."""
-    plan_source: _plan_pb2.PlanSource.ValueType
-    """Who made the plan."""
-    planner: _builtins.str
-    """Model that made the plan, as the provider names it, or `offline`, or `caller`."""
-    replayed: _builtins.bool
-    """True if this is the stored answer to an earlier request with the same request_id."""
-    @_builtins.property
-    def plan(self) -> _plan_pb2.Plan:
-        """The plan that ran."""
-
-    @_builtins.property
-    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.StepResult]:
-        """One for each step, in plan order."""
-
-    @_builtins.property
-    def usage(self) -> _usage_pb2.Usage:
-        """What it cost."""
-
-    @_builtins.property
-    def timings(self) -> _run_pb2.Timings:
-        """Where the time went."""
-
-    def __init__(
-        self,
-        *,
-        run_id: _builtins.str = ...,
-        trace_id: _builtins.str = ...,
-        mode: _plan_pb2.Mode.ValueType = ...,
-        outcome: _run_pb2.RunOutcome.ValueType = ...,
-        answer: _builtins.str = ...,
-        answer_source: _run_pb2.AnswerSource.ValueType = ...,
-        plan: _plan_pb2.Plan | None = ...,
-        plan_source: _plan_pb2.PlanSource.ValueType = ...,
-        planner: _builtins.str = ...,
-        steps: _abc.Iterable[_run_pb2.StepResult] | None = ...,
-        usage: _usage_pb2.Usage | None = ...,
-        timings: _run_pb2.Timings | None = ...,
-        replayed: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_source", b"answer_source", "mode", b"mode", "outcome", b"outcome", "plan", b"plan", "plan_source", b"plan_source", "planner", b"planner", "replayed", b"replayed", "run_id", b"run_id", "steps", b"steps", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AskResponse: _TypeAlias = AskResponse  # noqa: Y015
-
-@_typing.final
 class AskStreamRequest(_message.Message):
     """A question whose progress is to be seen."""
 
@@ -357,33 +278,27 @@ Global___AskStreamRequest: _TypeAlias = AskStreamRequest  # noqa: Y015
 
 @_typing.final
 class AskStreamResponse(_message.Message):
-    """One event, or the end."""
+    """One thing that happened."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
-    FINISHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> _run_event_pb2.RunEvent:
-        """What happened."""
-
-    @_builtins.property
-    def finished(self) -> Global___AskResponse:
-        """The answer; the last message of a stream that ends OK."""
+        """Always set. The last one of a stream that ends OK is `finished`, with the answer; the status of any other end carries
+        the details that Ask would give.
+        """
 
     def __init__(
         self,
         *,
         event: _run_event_pb2.RunEvent | None = ...,
-        finished: Global___AskResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "finished", b"finished", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "finished", b"finished", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["event", "finished"]  # noqa: Y015
-    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AskStreamResponse: _TypeAlias = AskStreamResponse  # noqa: Y015
 
@@ -535,19 +450,19 @@ Global___ExecutePlanRequest: _TypeAlias = ExecutePlanRequest  # noqa: Y015
 
 @_typing.final
 class ExecutePlanResponse(_message.Message):
-    """The answer and how it came about; every field means what it means in AskResponse."""
+    """What the plan came to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def result(self) -> Global___AskResponse:
-        """The same message that Ask returns, with plan_source CALLER."""
+    def result(self) -> _run_pb2.AskResponse:
+        """Always set. The message that Ask returns, with plan_source CALLER and planner `caller`."""
 
     def __init__(
         self,
         *,
-        result: Global___AskResponse | None = ...,
+        result: _run_pb2.AskResponse | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -565,21 +480,32 @@ class GetRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
+    ITEM_INDEX_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """As AskResponse.run_id."""
     step_id: _builtins.str
-    """Returns only the result of this step, for results that are too large together. Empty: all steps."""
+    """Returns only the result of this step, whatever its size, for results that are too large together. Empty: all steps.
+    NOT_FOUND (STEP_NOT_FOUND) if the plan has no such step. One result may take 6 MiB on the wire, and gRPC clients
+    receive 4 by default.
+    """
+    item_index: _builtins.int
+    """Returns of a for_each step only this item, from 0; without it, as many of its items as fit into 3 MiB. Unset: all.
+    NOT_FOUND (STEP_NOT_FOUND) if the step has no such item.
+    """
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         step_id: _builtins.str = ...,
+        item_index: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_item_index", b"_item_index", "item_index", b"item_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "step_id", b"step_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_item_index", b"_item_index", "item_index", b"item_index", "run_id", b"run_id", "step_id", b"step_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__item_index: _TypeAlias = _typing.Literal["item_index"]  # noqa: Y015
+    _WhichOneofArgType__item_index: _TypeAlias = _typing.Literal["_item_index", b"_item_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__item_index) -> _WhichOneofReturnType__item_index | None: ...
 
 Global___GetRunRequest: _TypeAlias = GetRunRequest  # noqa: Y015
 
@@ -591,13 +517,13 @@ class GetRunResponse(_message.Message):
 
     RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def run(self) -> Global___Run:
+    def run(self) -> _run_pb2.Run:
         """Always set."""
 
     def __init__(
         self,
         *,
-        run: Global___Run | None = ...,
+        run: _run_pb2.Run | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -606,62 +532,6 @@ class GetRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRunResponse: _TypeAlias = GetRunResponse  # noqa: Y015
-
-@_typing.final
-class Run(_message.Message):
-    """One Ask or ExecutePlan from arrival to answer."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RUN_ID_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    QUERY_FIELD_NUMBER: _builtins.int
-    STARTED_AT_FIELD_NUMBER: _builtins.int
-    ENDED_AT_FIELD_NUMBER: _builtins.int
-    RESULT_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    run_id: _builtins.str
-    """32 hex digits."""
-    state: _run_pb2.RunState.ValueType
-    """Where it is in its life."""
-    query: _builtins.str
-    """The question; empty for an ExecutePlan without one."""
-    @_builtins.property
-    def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When it arrived."""
-
-    @_builtins.property
-    def ended_at(self) -> _timestamp_pb2.Timestamp:
-        """When it ended; unset while RUNNING."""
-
-    @_builtins.property
-    def result(self) -> Global___AskResponse:
-        """The answer with all results, within 3 MiB; set when FINISHED. While RUNNING, FAILED or CANCELLED it has what is
-        known: the plan, the steps that ended, usage.
-        """
-
-    @_builtins.property
-    def error(self) -> _status_pb2.Status:
-        """The status that its caller got, details included; set when FAILED."""
-
-    def __init__(
-        self,
-        *,
-        run_id: _builtins.str = ...,
-        state: _run_pb2.RunState.ValueType = ...,
-        query: _builtins.str = ...,
-        started_at: _timestamp_pb2.Timestamp | None = ...,
-        ended_at: _timestamp_pb2.Timestamp | None = ...,
-        result: Global___AskResponse | None = ...,
-        error: _status_pb2.Status | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "error", b"error", "result", b"result", "started_at", b"started_at"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "error", b"error", "query", b"query", "result", b"result", "run_id", b"run_id", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Run: _TypeAlias = Run  # noqa: Y015
 
 @_typing.final
 class ListRunsRequest(_message.Message):
@@ -769,33 +639,25 @@ Global___WatchRunRequest: _TypeAlias = WatchRunRequest  # noqa: Y015
 
 @_typing.final
 class WatchRunResponse(_message.Message):
-    """One event, or the end."""
+    """One thing that happened."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
-    FINISHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> _run_event_pb2.RunEvent:
-        """What happened."""
-
-    @_builtins.property
-    def finished(self) -> Global___AskResponse:
-        """The answer; the last message of a stream that ends OK."""
+        """Always set; as AskStreamResponse.event."""
 
     def __init__(
         self,
         *,
         event: _run_event_pb2.RunEvent | None = ...,
-        finished: Global___AskResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "finished", b"finished", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "finished", b"finished", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["event", "finished"]  # noqa: Y015
-    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchRunResponse: _TypeAlias = WatchRunResponse  # noqa: Y015
 

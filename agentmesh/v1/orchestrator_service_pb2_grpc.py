@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from agentmesh.v1 import orchestrator_service_pb2 as agentmesh_dot_v1_dot_orchestrator__service__pb2
+from agentmesh.v1 import run_pb2 as agentmesh_dot_v1_dot_run__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,7 +41,7 @@ class OrchestratorStub:
         self.Ask = channel.unary_unary(
                 '/agentmesh.v1.Orchestrator/Ask',
                 request_serializer=agentmesh_dot_v1_dot_orchestrator__service__pb2.AskRequest.SerializeToString,
-                response_deserializer=agentmesh_dot_v1_dot_orchestrator__service__pb2.AskResponse.FromString,
+                response_deserializer=agentmesh_dot_v1_dot_run__pb2.AskResponse.FromString,
                 _registered_method=True)
         self.AskStream = channel.unary_stream(
                 '/agentmesh.v1.Orchestrator/AskStream',
@@ -87,8 +88,9 @@ class OrchestratorServicer:
 
     def Ask(self, request, context):
         """Routes the question, runs the plan, answers. OK also for PARTIAL and NO_AGENT outcomes. UNAVAILABLE
-        (LLM_UNAVAILABLE, CATALOG_EMPTY), INTERNAL (PLAN_INVALID), DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED
-        chooses. Without a deadline the server's maximum applies (60 s by default). Leaving cancels all its work.
+        (LLM_UNAVAILABLE, CATALOG_EMPTY, SHUTTING_DOWN), FAILED_PRECONDITION (LLM_REFUSED), INTERNAL (PLAN_INVALID),
+        DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED chooses. Without a deadline the server's maximum applies (60 s
+        by default). Leaving cancels all its work, down to the agents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +104,8 @@ class OrchestratorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Plan(self, request, context):
-        """Only routes: shows what Ask would run, and runs nothing. The same errors as Ask up to the plan.
+        """Only routes: shows what Ask would run, and runs nothing; not remembered as a run. The same errors as Ask up to the
+        plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,7 +154,7 @@ def add_OrchestratorServicer_to_server(servicer, server):
             'Ask': grpc.unary_unary_rpc_method_handler(
                     servicer.Ask,
                     request_deserializer=agentmesh_dot_v1_dot_orchestrator__service__pb2.AskRequest.FromString,
-                    response_serializer=agentmesh_dot_v1_dot_orchestrator__service__pb2.AskResponse.SerializeToString,
+                    response_serializer=agentmesh_dot_v1_dot_run__pb2.AskResponse.SerializeToString,
             ),
             'AskStream': grpc.unary_stream_rpc_method_handler(
                     servicer.AskStream,
@@ -218,7 +221,7 @@ class Orchestrator:
             target,
             '/agentmesh.v1.Orchestrator/Ask',
             agentmesh_dot_v1_dot_orchestrator__service__pb2.AskRequest.SerializeToString,
-            agentmesh_dot_v1_dot_orchestrator__service__pb2.AskResponse.FromString,
+            agentmesh_dot_v1_dot_run__pb2.AskResponse.FromString,
             options,
             channel_credentials,
             insecure,

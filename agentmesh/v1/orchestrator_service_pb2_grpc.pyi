@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from agentmesh.v1 import orchestrator_service_pb2 as _orchestrator_service_pb2
+from agentmesh.v1 import run_pb2 as _run_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -36,15 +37,18 @@ class OrchestratorStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrchestratorAsyncStub: ...
-    Ask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.AskRequest, _orchestrator_service_pb2.AskResponse]
+    Ask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.AskRequest, _run_pb2.AskResponse]
     """Routes the question, runs the plan, answers. OK also for PARTIAL and NO_AGENT outcomes. UNAVAILABLE
-    (LLM_UNAVAILABLE, CATALOG_EMPTY), INTERNAL (PLAN_INVALID), DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED
-    chooses. Without a deadline the server's maximum applies (60 s by default). Leaving cancels all its work.
+    (LLM_UNAVAILABLE, CATALOG_EMPTY, SHUTTING_DOWN), FAILED_PRECONDITION (LLM_REFUSED), INTERNAL (PLAN_INVALID),
+    DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED chooses. Without a deadline the server's maximum applies (60 s
+    by default). Leaving cancels all its work, down to the agents.
     """
     AskStream: _grpc.UnaryStreamMultiCallable[_orchestrator_service_pb2.AskStreamRequest, _orchestrator_service_pb2.AskStreamResponse]
     """As Ask, with what happens on the way as events. Ends with one `finished`, or with the status that Ask would have."""
     Plan: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.PlanRequest, _orchestrator_service_pb2.PlanResponse]
-    """Only routes: shows what Ask would run, and runs nothing. The same errors as Ask up to the plan."""
+    """Only routes: shows what Ask would run, and runs nothing; not remembered as a run. The same errors as Ask up to the
+    plan.
+    """
     ExecutePlan: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ExecutePlanRequest, _orchestrator_service_pb2.ExecutePlanResponse]
     """Runs the caller's plan: no routing call. INVALID_ARGUMENT (PLAN_INVALID) with one field violation for each thing
     that is wrong with the plan; afterwards as Ask.
@@ -68,15 +72,18 @@ class OrchestratorAsyncStub(OrchestratorStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Ask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.AskRequest, _orchestrator_service_pb2.AskResponse]  # type: ignore[assignment]
+    Ask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.AskRequest, _run_pb2.AskResponse]  # type: ignore[assignment]
     """Routes the question, runs the plan, answers. OK also for PARTIAL and NO_AGENT outcomes. UNAVAILABLE
-    (LLM_UNAVAILABLE, CATALOG_EMPTY), INTERNAL (PLAN_INVALID), DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED
-    chooses. Without a deadline the server's maximum applies (60 s by default). Leaving cancels all its work.
+    (LLM_UNAVAILABLE, CATALOG_EMPTY, SHUTTING_DOWN), FAILED_PRECONDITION (LLM_REFUSED), INTERNAL (PLAN_INVALID),
+    DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED chooses. Without a deadline the server's maximum applies (60 s
+    by default). Leaving cancels all its work, down to the agents.
     """
     AskStream: _aio.UnaryStreamMultiCallable[_orchestrator_service_pb2.AskStreamRequest, _orchestrator_service_pb2.AskStreamResponse]  # type: ignore[assignment]
     """As Ask, with what happens on the way as events. Ends with one `finished`, or with the status that Ask would have."""
     Plan: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.PlanRequest, _orchestrator_service_pb2.PlanResponse]  # type: ignore[assignment]
-    """Only routes: shows what Ask would run, and runs nothing. The same errors as Ask up to the plan."""
+    """Only routes: shows what Ask would run, and runs nothing; not remembered as a run. The same errors as Ask up to the
+    plan.
+    """
     ExecutePlan: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ExecutePlanRequest, _orchestrator_service_pb2.ExecutePlanResponse]  # type: ignore[assignment]
     """Runs the caller's plan: no routing call. INVALID_ARGUMENT (PLAN_INVALID) with one field violation for each thing
     that is wrong with the plan; afterwards as Ask.
@@ -103,10 +110,11 @@ class OrchestratorServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _orchestrator_service_pb2.AskRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_orchestrator_service_pb2.AskResponse, _abc.Awaitable[_orchestrator_service_pb2.AskResponse]]:
+    ) -> _typing.Union[_run_pb2.AskResponse, _abc.Awaitable[_run_pb2.AskResponse]]:
         """Routes the question, runs the plan, answers. OK also for PARTIAL and NO_AGENT outcomes. UNAVAILABLE
-        (LLM_UNAVAILABLE, CATALOG_EMPTY), INTERNAL (PLAN_INVALID), DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED
-        chooses. Without a deadline the server's maximum applies (60 s by default). Leaving cancels all its work.
+        (LLM_UNAVAILABLE, CATALOG_EMPTY, SHUTTING_DOWN), FAILED_PRECONDITION (LLM_REFUSED), INTERNAL (PLAN_INVALID),
+        DEADLINE_EXCEEDED, or the code that ALL_STEPS_FAILED chooses. Without a deadline the server's maximum applies (60 s
+        by default). Leaving cancels all its work, down to the agents.
         """
 
     @_abc_1.abstractmethod
@@ -123,7 +131,9 @@ class OrchestratorServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_service_pb2.PlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_service_pb2.PlanResponse, _abc.Awaitable[_orchestrator_service_pb2.PlanResponse]]:
-        """Only routes: shows what Ask would run, and runs nothing. The same errors as Ask up to the plan."""
+        """Only routes: shows what Ask would run, and runs nothing; not remembered as a run. The same errors as Ask up to the
+        plan.
+        """
 
     @_abc_1.abstractmethod
     def ExecutePlan(

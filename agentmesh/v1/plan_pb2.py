@@ -22,22 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61gentmesh/v1/plan.proto\x12\x0c\x61gentmesh.v1\x1a\x1cgoogle/protobuf/struct.proto\"-\n\x04Plan\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.agentmesh.v1.PlanStep\"\xc5\x01\n\x08PlanStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05skill\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04when\x18\x04 \x01(\t\x12\x32\n\x08\x66or_each\x18\x05 \x01(\x0b\x32\x16.google.protobuf.ValueR\x08\x66or_each\x12\x10\n\x08optional\x18\x06 \x01(\x08\x12\x1e\n\ndepends_on\x18\x07 \x03(\tR\ndepends_on*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\x0f\n\x0bMODE_SINGLE\x10\x02\x12\x11\n\rMODE_PARALLEL\x10\x03\x12\x13\n\x0fMODE_SEQUENTIAL\x10\x04*\x86\x01\n\nPlanSource\x12\x1b\n\x17PLAN_SOURCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPLAN_SOURCE_LLM\x10\x01\x12\x15\n\x11PLAN_SOURCE_CACHE\x10\x02\x12\x17\n\x13PLAN_SOURCE_OFFLINE\x10\x03\x12\x16\n\x12PLAN_SOURCE_CALLER\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61gentmesh/v1/plan.proto\x12\x0c\x61gentmesh.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"-\n\x04Plan\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.agentmesh.v1.PlanStep\"\xd5\x01\n\x08PlanStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05skill\x18\x02 \x01(\t\x12\x32\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03\x12\x0c\n\x04when\x18\x04 \x01(\t\x12:\n\x08\x66or_each\x18\x05 \x01(\x0b\x32\x16.google.protobuf.ValueB\x06\xbaH\x03\xd8\x01\x03R\x08\x66or_each\x12\x10\n\x08optional\x18\x06 \x01(\x08\x12\x1e\n\ndepends_on\x18\x07 \x03(\tR\ndepends_on*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\x0f\n\x0bMODE_SINGLE\x10\x02\x12\x11\n\rMODE_PARALLEL\x10\x03\x12\x13\n\x0fMODE_SEQUENTIAL\x10\x04*\x86\x01\n\nPlanSource\x12\x1b\n\x17PLAN_SOURCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPLAN_SOURCE_LLM\x10\x01\x12\x15\n\x11PLAN_SOURCE_CACHE\x10\x02\x12\x17\n\x13PLAN_SOURCE_OFFLINE\x10\x03\x12\x16\n\x12PLAN_SOURCE_CALLER\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=318
-  _globals['_MODE']._serialized_end=418
-  _globals['_PLANSOURCE']._serialized_start=421
-  _globals['_PLANSOURCE']._serialized_end=555
-  _globals['_PLAN']._serialized_start=71
-  _globals['_PLAN']._serialized_end=116
-  _globals['_PLANSTEP']._serialized_start=119
-  _globals['_PLANSTEP']._serialized_end=316
+  _globals['_PLANSTEP'].fields_by_name['arguments']._loaded_options = None
+  _globals['_PLANSTEP'].fields_by_name['arguments']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_PLANSTEP'].fields_by_name['for_each']._loaded_options = None
+  _globals['_PLANSTEP'].fields_by_name['for_each']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_MODE']._serialized_start=363
+  _globals['_MODE']._serialized_end=463
+  _globals['_PLANSOURCE']._serialized_start=466
+  _globals['_PLANSOURCE']._serialized_end=600
+  _globals['_PLAN']._serialized_start=100
+  _globals['_PLAN']._serialized_end=145
+  _globals['_PLANSTEP']._serialized_start=148
+  _globals['_PLANSTEP']._serialized_end=361
 # @@protoc_insertion_point(module_scope)

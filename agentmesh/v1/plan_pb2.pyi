@@ -136,13 +136,15 @@ class PlanStep(_message.Message):
     @_builtins.property
     def arguments(self) -> _struct_pb2.Struct:
         """Arguments by name. A string that is exactly `${expr}` becomes the typed value of the CEL expression, `${expr}`
-        inside a longer string is interpolated, `$${` is a literal `${`. Object keys are never expressions.
+        inside a longer string is interpolated, `$${` is a literal `${`. Object keys are never expressions. At most 1 MiB
+        as JSON, nested at most 24 deep.
         """
 
     @_builtins.property
     def for_each(self) -> _struct_pb2.Value:
-        """Runs the step once per element: a CEL expression (string) or a literal list. Unset: the step runs once. In
-        `arguments`, `item` is the element and `index` its position.
+        """Runs the step once per element: a CEL expression (string) or a literal list, at most 64 elements by default
+        (`AGENTMESH_MAX_FAN_OUT`). Unset or null: the step runs once. In `arguments`, `item` is the element and `index` its
+        position, from 0.
         """
 
     @_builtins.property

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#agentmesh/v1/registry_service.proto\x12\x0c\x61gentmesh.v1\x1a\x17\x61gentmesh/v1/card.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0fRegisterRequest\x12-\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x17.agentmesh.v1.AgentCardB\x06\xbaH\x03\xc8\x01\x01\x12%\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f \x01(\x80\x04\x32\x08^[!-~]+$\x12\x37\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01\"\x83\x01\n\x10RegisterResponse\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\";\n\x10HeartbeatRequest\x12\'\n\x08lease_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\"C\n\x11HeartbeatResponse\x12.\n\nexpires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x11\x44\x65registerRequest\x12\'\n\x08lease_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\"\x14\n\x12\x44\x65registerResponse\"N\n\x11ListAgentsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x04\"y\n\x12ListAgentsResponse\x12-\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1d.agentmesh.v1.RegisteredAgent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x1b\n\x13\x63\x61talog_fingerprint\x18\x03 \x01(\t\"x\n\x0fRegisteredAgent\x12%\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x17.agentmesh.v1.AgentCard\x12\x13\n\x0b\x63\x61rd_digest\x18\x02 \x01(\t\x12)\n\tendpoints\x18\x03 \x03(\x0b\x32\x16.agentmesh.v1.Endpoint\"\xb5\x01\n\x08\x45ndpoint\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x31\n\rregistered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_heartbeat_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12WatchAgentsRequest\"\x9a\x01\n\x13WatchAgentsResponse\x12\x34\n\x08snapshot\x18\x01 \x01(\x0b\x32 .agentmesh.v1.ListAgentsResponseH\x00\x12\x30\n\x07\x63hanged\x18\x02 \x01(\x0b\x32\x1d.agentmesh.v1.RegisteredAgentH\x00\x12\x11\n\x07removed\x18\x03 \x01(\tH\x00\x42\x08\n\x06\x63hange2\x9b\x03\n\x08Registry\x12I\n\x08Register\x12\x1d.agentmesh.v1.RegisterRequest\x1a\x1e.agentmesh.v1.RegisterResponse\x12L\n\tHeartbeat\x12\x1e.agentmesh.v1.HeartbeatRequest\x1a\x1f.agentmesh.v1.HeartbeatResponse\x12O\n\nDeregister\x12\x1f.agentmesh.v1.DeregisterRequest\x1a .agentmesh.v1.DeregisterResponse\x12O\n\nListAgents\x12\x1f.agentmesh.v1.ListAgentsRequest\x1a .agentmesh.v1.ListAgentsResponse\x12T\n\x0bWatchAgents\x12 .agentmesh.v1.WatchAgentsRequest\x1a!.agentmesh.v1.WatchAgentsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#agentmesh/v1/registry_service.proto\x12\x0c\x61gentmesh.v1\x1a\x17\x61gentmesh/v1/card.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x04\n\x0fRegisterRequest\x12-\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x17.agentmesh.v1.AgentCardB\x06\xbaH\x03\xc8\x01\x01\x12\x9a\x03\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x88\x03\xbaH\x84\x03r\x03(\x80\x04\xba\x01\xfb\x02\n\x18register_request.address\x12Wmust be host:port with a port of 1 to 65535, [IPv6]:port, dns:///host:port or unix:path\x1a\x85\x02this.matches(\'^unix(-abstract)?:[!-~]+$\') ||(this.matches(\'^((dns:(///)?)?[A-Za-z0-9][A-Za-z0-9._-]*|ipv4:[0-9.]+|(ipv6:)?\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]+$\') &&this.matches(\':([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$\'))\x12\x37\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01\"\x83\x01\n\x10RegisterResponse\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\";\n\x10HeartbeatRequest\x12\'\n\x08lease_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\"C\n\x11HeartbeatResponse\x12.\n\nexpires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x11\x44\x65registerRequest\x12\'\n\x08lease_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\"\x14\n\x12\x44\x65registerResponse\"N\n\x11ListAgentsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x04\"y\n\x12ListAgentsResponse\x12-\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1d.agentmesh.v1.RegisteredAgent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x1b\n\x13\x63\x61talog_fingerprint\x18\x03 \x01(\t\"x\n\x0fRegisteredAgent\x12%\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x17.agentmesh.v1.AgentCard\x12\x13\n\x0b\x63\x61rd_digest\x18\x02 \x01(\t\x12)\n\tendpoints\x18\x03 \x03(\x0b\x32\x16.agentmesh.v1.Endpoint\"\xb5\x01\n\x08\x45ndpoint\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x31\n\rregistered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_heartbeat_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12WatchAgentsRequest\"\xb6\x01\n\x13WatchAgentsResponse\x12\x34\n\x08snapshot\x18\x01 \x01(\x0b\x32 .agentmesh.v1.ListAgentsResponseH\x00\x12\x30\n\x07\x63hanged\x18\x02 \x01(\x0b\x32\x1d.agentmesh.v1.RegisteredAgentH\x00\x12-\n\x07removed\x18\x03 \x01(\x0b\x32\x1a.agentmesh.v1.RemovedAgentH\x00\x42\x08\n\x06\x63hange\"1\n\x0cRemovedAgent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61rd_digest\x18\x02 \x01(\t2\x9b\x03\n\x08Registry\x12I\n\x08Register\x12\x1d.agentmesh.v1.RegisterRequest\x1a\x1e.agentmesh.v1.RegisterResponse\x12L\n\tHeartbeat\x12\x1e.agentmesh.v1.HeartbeatRequest\x1a\x1f.agentmesh.v1.HeartbeatResponse\x12O\n\nDeregister\x12\x1f.agentmesh.v1.DeregisterRequest\x1a .agentmesh.v1.DeregisterResponse\x12O\n\nListAgents\x12\x1f.agentmesh.v1.ListAgentsRequest\x1a .agentmesh.v1.ListAgentsResponse\x12T\n\x0bWatchAgents\x12 .agentmesh.v1.WatchAgentsRequest\x1a!.agentmesh.v1.WatchAgentsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERREQUEST'].fields_by_name['card']._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['card']._serialized_options = b'\272H\003\310\001\001'
   _globals['_REGISTERREQUEST'].fields_by_name['address']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['address']._serialized_options = b'\272H\021r\017 \001(\200\0042\010^[!-~]+$'
+  _globals['_REGISTERREQUEST'].fields_by_name['address']._serialized_options = b'\272H\204\003r\003(\200\004\272\001\373\002\n\030register_request.address\022Wmust be host:port with a port of 1 to 65535, [IPv6]:port, dns:///host:port or unix:path\032\205\002this.matches(\'^unix(-abstract)?:[!-~]+$\') ||(this.matches(\'^((dns:(///)?)?[A-Za-z0-9][A-Za-z0-9._-]*|ipv4:[0-9.]+|(ipv6:)?\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]+$\') &&this.matches(\':([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$\'))'
   _globals['_REGISTERREQUEST'].fields_by_name['ttl']._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['ttl']._serialized_options = b'\272H\014\252\001\t\"\003\010\220\0342\002\010\001'
   _globals['_HEARTBEATREQUEST'].fields_by_name['lease_id']._loaded_options = None
@@ -50,29 +50,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAGENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAGENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\004'
   _globals['_REGISTERREQUEST']._serialized_start=173
-  _globals['_REGISTERREQUEST']._serialized_end=333
-  _globals['_REGISTERRESPONSE']._serialized_start=336
-  _globals['_REGISTERRESPONSE']._serialized_end=467
-  _globals['_HEARTBEATREQUEST']._serialized_start=469
-  _globals['_HEARTBEATREQUEST']._serialized_end=528
-  _globals['_HEARTBEATRESPONSE']._serialized_start=530
-  _globals['_HEARTBEATRESPONSE']._serialized_end=597
-  _globals['_DEREGISTERREQUEST']._serialized_start=599
-  _globals['_DEREGISTERREQUEST']._serialized_end=659
-  _globals['_DEREGISTERRESPONSE']._serialized_start=661
-  _globals['_DEREGISTERRESPONSE']._serialized_end=681
-  _globals['_LISTAGENTSREQUEST']._serialized_start=683
-  _globals['_LISTAGENTSREQUEST']._serialized_end=761
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=763
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=884
-  _globals['_REGISTEREDAGENT']._serialized_start=886
-  _globals['_REGISTEREDAGENT']._serialized_end=1006
-  _globals['_ENDPOINT']._serialized_start=1009
-  _globals['_ENDPOINT']._serialized_end=1190
-  _globals['_WATCHAGENTSREQUEST']._serialized_start=1192
-  _globals['_WATCHAGENTSREQUEST']._serialized_end=1212
-  _globals['_WATCHAGENTSRESPONSE']._serialized_start=1215
-  _globals['_WATCHAGENTSRESPONSE']._serialized_end=1369
-  _globals['_REGISTRY']._serialized_start=1372
-  _globals['_REGISTRY']._serialized_end=1783
+  _globals['_REGISTERREQUEST']._serialized_end=707
+  _globals['_REGISTERRESPONSE']._serialized_start=710
+  _globals['_REGISTERRESPONSE']._serialized_end=841
+  _globals['_HEARTBEATREQUEST']._serialized_start=843
+  _globals['_HEARTBEATREQUEST']._serialized_end=902
+  _globals['_HEARTBEATRESPONSE']._serialized_start=904
+  _globals['_HEARTBEATRESPONSE']._serialized_end=971
+  _globals['_DEREGISTERREQUEST']._serialized_start=973
+  _globals['_DEREGISTERREQUEST']._serialized_end=1033
+  _globals['_DEREGISTERRESPONSE']._serialized_start=1035
+  _globals['_DEREGISTERRESPONSE']._serialized_end=1055
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1057
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1135
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1137
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1258
+  _globals['_REGISTEREDAGENT']._serialized_start=1260
+  _globals['_REGISTEREDAGENT']._serialized_end=1380
+  _globals['_ENDPOINT']._serialized_start=1383
+  _globals['_ENDPOINT']._serialized_end=1564
+  _globals['_WATCHAGENTSREQUEST']._serialized_start=1566
+  _globals['_WATCHAGENTSREQUEST']._serialized_end=1586
+  _globals['_WATCHAGENTSRESPONSE']._serialized_start=1589
+  _globals['_WATCHAGENTSRESPONSE']._serialized_end=1771
+  _globals['_REMOVEDAGENT']._serialized_start=1773
+  _globals['_REMOVEDAGENT']._serialized_end=1822
+  _globals['_REGISTRY']._serialized_start=1825
+  _globals['_REGISTRY']._serialized_end=2236
 # @@protoc_insertion_point(module_scope)

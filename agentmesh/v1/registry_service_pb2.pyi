@@ -31,12 +31,12 @@ class RegisterRequest(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Where the orchestrator reaches the endpoint, as a gRPC target: `host:port`, `ipv4:...`, `ipv6:[...]:port`,
-    `unix:...` or `dns:///...`; 1 to 512 bytes.
+    """Where the orchestrator reaches the endpoint, as a gRPC target: `host:port`, `dns:///host:port`, `ipv4:host:port`,
+    `[IPv6]:port`, `ipv6:[IPv6]:port` or `unix:path`; the port is 1 to 65535. At most 512 bytes. Required.
     """
     @_builtins.property
     def card(self) -> _card_pb2.AgentCard:
-        """The card of the agent, at most 256 kB serialized. Required."""
+        """The card of the agent, at most 256,000 bytes serialized. Required."""
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
@@ -217,7 +217,7 @@ class ListAgentsResponse(_message.Message):
     """Fingerprint of the catalog that these agents make, lower-case hex SHA-256."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegisteredAgent]:
-        """Ordered by name."""
+        """Ordered by name, those of one name by version, the highest first."""
 
     def __init__(
         self,
@@ -236,7 +236,9 @@ Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
 
 @_typing.final
 class RegisteredAgent(_message.Message):
-    """An agent and where it runs."""
+    """One deployment of an agent: the endpoints whose cards are equal. Two versions of an agent that run side by side are two
+    of these, with the same name.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -247,7 +249,7 @@ class RegisteredAgent(_message.Message):
     """Digest of the card, lower-case hex SHA-256 over canonical JSON."""
     @_builtins.property
     def card(self) -> _card_pb2.AgentCard:
-        """Its card."""
+        """The card that its endpoints have in common."""
 
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]:
@@ -334,22 +336,24 @@ class WatchAgentsResponse(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
-    removed: _builtins.str
-    """Name of an agent whose last endpoint left."""
     @_builtins.property
     def snapshot(self) -> Global___ListAgentsResponse:
         """Everything; the first message of a stream."""
 
     @_builtins.property
     def changed(self) -> Global___RegisteredAgent:
-        """An agent that was added, or whose card or endpoints changed."""
+        """A deployment that was added, or whose endpoints changed."""
+
+    @_builtins.property
+    def removed(self) -> Global___RemovedAgent:
+        """A deployment whose last endpoint left."""
 
     def __init__(
         self,
         *,
         snapshot: Global___ListAgentsResponse | None = ...,
         changed: Global___RegisteredAgent | None = ...,
-        removed: _builtins.str = ...,
+        removed: Global___RemovedAgent | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changed", b"changed", "removed", b"removed", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -360,3 +364,29 @@ class WatchAgentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
 Global___WatchAgentsResponse: _TypeAlias = WatchAgentsResponse  # noqa: Y015
+
+@_typing.final
+class RemovedAgent(_message.Message):
+    """Names a deployment that is no longer listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CARD_DIGEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the agent; other deployments of it may still be listed."""
+    card_digest: _builtins.str
+    """As RegisteredAgent.card_digest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        card_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_digest", b"card_digest", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedAgent: _TypeAlias = RemovedAgent  # noqa: Y015

@@ -69,9 +69,10 @@ class RegistryServicer:
     """
 
     def Register(self, request, context):
-        """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT (CARD_INVALID) with a field violation for
-        each thing that is wrong with the card. One endpoint an agent: a later one replaces the earlier, whose heartbeat
-        is then answered NOT_FOUND.
+        """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
+        wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
+        an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
+        back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,10 @@ class RegistryStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]
-    """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT (CARD_INVALID) with a field violation for
-    each thing that is wrong with the card. One endpoint an agent: a later one replaces the earlier, whose heartbeat
-    is then answered NOT_FOUND.
+    """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
+    wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
+    an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
+    back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.HeartbeatRequest, _registry_service_pb2.HeartbeatResponse]
     """Prolongs a lease by its ttl. NOT_FOUND (LEASE_NOT_FOUND) if it ended, or the server has restarted: register again."""
@@ -57,9 +58,10 @@ class RegistryAsyncStub(RegistryStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT (CARD_INVALID) with a field violation for
-    each thing that is wrong with the card. One endpoint an agent: a later one replaces the earlier, whose heartbeat
-    is then answered NOT_FOUND.
+    """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
+    wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
+    an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
+    back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.HeartbeatRequest, _registry_service_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Prolongs a lease by its ttl. NOT_FOUND (LEASE_NOT_FOUND) if it ended, or the server has restarted: register again."""
@@ -81,9 +83,10 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RegisterResponse, _abc.Awaitable[_registry_service_pb2.RegisterResponse]]:
-        """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT (CARD_INVALID) with a field violation for
-        each thing that is wrong with the card. One endpoint an agent: a later one replaces the earlier, whose heartbeat
-        is then answered NOT_FOUND.
+        """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
+        wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
+        an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
+        back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod

@@ -35,6 +35,7 @@ class RunEvent(_message.Message):
     STEP_FINISHED_FIELD_NUMBER: _builtins.int
     ANSWER_TOKEN_FIELD_NUMBER: _builtins.int
     ANSWER_RESET_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """1, 2, 3 ... without gaps within one run."""
     @_builtins.property
@@ -69,6 +70,10 @@ class RunEvent(_message.Message):
     def answer_reset(self) -> Global___AnswerReset:
         """Forget the tokens so far: synthesis begins again."""
 
+    @_builtins.property
+    def finished(self) -> _run_pb2.AskResponse:
+        """The run has its answer; always the last event. A run that fails or is cancelled has none."""
+
     def __init__(
         self,
         *,
@@ -81,12 +86,13 @@ class RunEvent(_message.Message):
         step_finished: Global___StepFinished | None = ...,
         answer_token: Global___AnswerToken | None = ...,
         answer_reset: Global___AnswerReset | None = ...,
+        finished: _run_pb2.AskResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer_reset", b"answer_reset", "answer_token", b"answer_token", "at", b"at", "event", b"event", "planned", b"planned", "step_finished", b"step_finished", "step_progress", b"step_progress", "step_started", b"step_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer_reset", b"answer_reset", "answer_token", b"answer_token", "at", b"at", "event", b"event", "finished", b"finished", "planned", b"planned", "step_finished", b"step_finished", "step_progress", b"step_progress", "step_started", b"step_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer_reset", b"answer_reset", "answer_token", b"answer_token", "at", b"at", "event", b"event", "planned", b"planned", "sequence", b"sequence", "step_finished", b"step_finished", "step_progress", b"step_progress", "step_started", b"step_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer_reset", b"answer_reset", "answer_token", b"answer_token", "at", b"at", "event", b"event", "finished", b"finished", "planned", b"planned", "sequence", b"sequence", "step_finished", b"step_finished", "step_progress", b"step_progress", "step_started", b"step_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "planned", "step_started", "step_progress", "step_finished", "answer_token", "answer_reset"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "planned", "step_started", "step_progress", "step_finished", "answer_token", "answer_reset", "finished"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from agentmesh.v1 import plan_pb2 as _plan_pb2
 from agentmesh.v1 import usage_pb2 as _usage_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -12,6 +13,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -178,7 +180,7 @@ class _StepReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepReason
     STEP_REASON_AGENT_UNAVAILABLE: _StepReason.ValueType  # 9
     """FAILED: the agent could not be reached, or the connection broke."""
     STEP_REASON_RESULT_INVALID: _StepReason.ValueType  # 10
-    """FAILED: the result lacks a required field or has one of another type."""
+    """FAILED: the result lacks a required field or has one of another type. Of a SIDE_EFFECT skill it is kept all the same."""
     STEP_REASON_RESULT_TOO_LARGE: _StepReason.ValueType  # 11
     """FAILED: the result is over 1 MiB as JSON."""
     STEP_REASON_RESULT_TOO_DEEP: _StepReason.ValueType  # 12
@@ -222,7 +224,7 @@ STEP_REASON_AGENT_ERROR: StepReason.ValueType  # 8
 STEP_REASON_AGENT_UNAVAILABLE: StepReason.ValueType  # 9
 """FAILED: the agent could not be reached, or the connection broke."""
 STEP_REASON_RESULT_INVALID: StepReason.ValueType  # 10
-"""FAILED: the result lacks a required field or has one of another type."""
+"""FAILED: the result lacks a required field or has one of another type. Of a SIDE_EFFECT skill it is kept all the same."""
 STEP_REASON_RESULT_TOO_LARGE: StepReason.ValueType  # 11
 """FAILED: the result is over 1 MiB as JSON."""
 STEP_REASON_RESULT_TOO_DEEP: StepReason.ValueType  # 12
@@ -287,9 +289,11 @@ class StepResult(_message.Message):
     effect_unknown: _builtins.bool
     """True if the call of a SIDE_EFFECT skill was sent and no answer came: it may or may not have happened."""
     result_omitted: _builtins.bool
-    """True if a result exists and was left out because the results of a response together exceed 3 MiB; see GetRun."""
+    """True if a result, or that of an item, was left out because the results of a response together exceed 3 MiB; the
+    largest are left out first. See GetRunRequest.step_id.
+    """
     result_bytes: _builtins.int
-    """Size of the result (of all items together) as JSON in bytes; 0 if there is none. Set even where the result is not
+    """Size of the result (of all items together) as JSON in bytes; 0 if none came. Set even where the result is not
     carried.
     """
     @_builtins.property
@@ -359,6 +363,8 @@ class ItemResult(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     EFFECT_UNKNOWN_FIELD_NUMBER: _builtins.int
+    RESULT_OMITTED_FIELD_NUMBER: _builtins.int
+    RESULT_BYTES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the input list, from 0."""
     outcome: Global___StepOutcome.ValueType
@@ -368,7 +374,7 @@ class ItemResult(_message.Message):
     message: _builtins.str
     """What happened, for people; empty for SUCCEEDED."""
     code: _builtins.int
-    """Canonical code of the agent's status, else 0."""
+    """Canonical code of the status that the last call ended with; 0 if it ended OK or none was sent."""
     agent_reason: _builtins.str
     """Reason in the agent's ErrorInfo; empty if it gave none."""
     attempts: _builtins.int
@@ -377,6 +383,10 @@ class ItemResult(_message.Message):
     """Address of the endpoint that was called last."""
     effect_unknown: _builtins.bool
     """True if a SIDE_EFFECT call was sent and no answer came."""
+    result_omitted: _builtins.bool
+    """True if the result was left out for want of room. See GetRunRequest.item_index."""
+    result_bytes: _builtins.int
+    """Size of the result as JSON in bytes; 0 if none came."""
     @_builtins.property
     def result(self) -> _struct_pb2.Struct:
         """The result, if the response carries results and the item has one."""
@@ -394,10 +404,12 @@ class ItemResult(_message.Message):
         endpoint: _builtins.str = ...,
         result: _struct_pb2.Struct | None = ...,
         effect_unknown: _builtins.bool = ...,
+        result_omitted: _builtins.bool = ...,
+        result_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_reason", b"agent_reason", "attempts", b"attempts", "code", b"code", "effect_unknown", b"effect_unknown", "endpoint", b"endpoint", "index", b"index", "message", b"message", "outcome", b"outcome", "reason", b"reason", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_reason", b"agent_reason", "attempts", b"attempts", "code", b"code", "effect_unknown", b"effect_unknown", "endpoint", b"endpoint", "index", b"index", "message", b"message", "outcome", b"outcome", "reason", b"reason", "result", b"result", "result_bytes", b"result_bytes", "result_omitted", b"result_omitted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,6 +468,148 @@ class Timings(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Timings: _TypeAlias = Timings  # noqa: Y015
+
+@_typing.final
+class AskResponse(_message.Message):
+    """What a run comes to: the answer, and how it came about. Ask returns it, ExecutePlan wraps it, a stream ends with it,
+    and GetRun has as much of it as is known.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ANSWER_SOURCE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    PLAN_SOURCE_FIELD_NUMBER: _builtins.int
+    PLANNER_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """32 hex digits (128 random bits); also in the trailing metadata `agentmesh-run-id`, there also of a call that fails.
+    See GetRun.
+    """
+    trace_id: _builtins.str
+    """W3C trace id, 32 hex digits. Empty while tracing is not built in."""
+    mode: _plan_pb2.Mode.ValueType
+    """Shape of the plan. Unset in a run that has no plan, or not yet."""
+    outcome: Global___RunOutcome.ValueType
+    """How the work ended. Unset in a run that has no answer."""
+    answer: _builtins.str
+    """The answer as text; empty for RAW. A model writes in the language of the question, the renderer in English."""
+    answer_source: Global___AnswerSource.ValueType
+    """Who wrote it."""
+    plan_source: _plan_pb2.PlanSource.ValueType
+    """Who made the plan."""
+    planner: _builtins.str
+    """Model that made the plan, as the provider names it, or `offline`, or `caller`."""
+    replayed: _builtins.bool
+    """True if this is the stored answer to an earlier request with the same request_id."""
+    @_builtins.property
+    def plan(self) -> _plan_pb2.Plan:
+        """The plan that ran; without steps for NO_AGENT."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepResult]:
+        """One for each step that has ended, in plan order: in an answer all of them."""
+
+    @_builtins.property
+    def usage(self) -> _usage_pb2.Usage:
+        """What it cost."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+        mode: _plan_pb2.Mode.ValueType = ...,
+        outcome: Global___RunOutcome.ValueType = ...,
+        answer: _builtins.str = ...,
+        answer_source: Global___AnswerSource.ValueType = ...,
+        plan: _plan_pb2.Plan | None = ...,
+        plan_source: _plan_pb2.PlanSource.ValueType = ...,
+        planner: _builtins.str = ...,
+        steps: _abc.Iterable[Global___StepResult] | None = ...,
+        usage: _usage_pb2.Usage | None = ...,
+        timings: Global___Timings | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_source", b"answer_source", "mode", b"mode", "outcome", b"outcome", "plan", b"plan", "plan_source", b"plan_source", "planner", b"planner", "replayed", b"replayed", "run_id", b"run_id", "steps", b"steps", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskResponse: _TypeAlias = AskResponse  # noqa: Y015
+
+@_typing.final
+class Run(_message.Message):
+    """One Ask or ExecutePlan from arrival to answer. (Plan runs nothing, so it is no run.)"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """32 hex digits."""
+    state: Global___RunState.ValueType
+    """Where it is in its life."""
+    query: _builtins.str
+    """The question; empty for an ExecutePlan without one."""
+    conversation_id: _builtins.str
+    """Conversation that the request named; empty if none."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When it arrived."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended; unset while RUNNING."""
+
+    @_builtins.property
+    def result(self) -> Global___AskResponse:
+        """Always set: the answer with all results, as far as they fit into 3 MiB. While RUNNING, and when FAILED or CANCELLED,
+        it has what is known: the plan, the steps that ended, usage.
+        """
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """The status that its caller got, details included; set when FAILED."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        state: Global___RunState.ValueType = ...,
+        query: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        result: Global___AskResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+        conversation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "error", b"error", "result", b"result", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "ended_at", b"ended_at", "error", b"error", "query", b"query", "result", b"result", "run_id", b"run_id", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Run: _TypeAlias = Run  # noqa: Y015
 
 @_typing.final
 class RunSummary(_message.Message):

@@ -8,10 +8,10 @@ import grpc.aio
 from structlog.contextvars import bind_contextvars
 
 from agentmesh.deadline import Deadline, current_deadline
-from agentmesh.errors import FieldNotSupported, StepNotFound
+from agentmesh.errors import FieldNotSupported
 from agentmesh.metadata import RUN_ID
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import orchestrator_service_pb2_grpc, plan_pb2
+from agentmesh.v1 import orchestrator_service_pb2_grpc, plan_pb2, run_pb2
 from orchestrator_svc.api.requests import is_raw, max_effect_of, plan_source_of, question_of, scope_of
 from orchestrator_svc.api.responses import ask_response, plan_message, run_message, usage_message
 from orchestrator_svc.app.answer import Answering
@@ -28,14 +28,14 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
 
-    async def Ask(self, request: pb.AskRequest, context: Context) -> pb.AskResponse:
+    async def Ask(self, request: pb.AskRequest, context: Context) -> run_pb2.AskResponse:
         raw = is_raw(request.answer_format)
         run = self._begin(question_of(request), context)
         await self._answering.ask(run, scope_of(request), _deadline(), raw=raw)
         return await ask_response(run, results=raw or request.include_results)
 
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
-        run = self._begin(question_of(request), context)
+        run = self._answering.runs.begin(question_of(request))
         catalog = await self._answering.plan(run, scope_of(request), _deadline())
         response = pb.PlanResponse(
             planner=run.planner, usage=usage_message(run.ledger), catalog_fingerprint=catalog.fingerprint
@@ -60,9 +60,8 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         run = await self._answering.runs.get(request.run_id)
-        if request.step_id and (run.plan is None or request.step_id not in run.plan.by_id):
-            raise StepNotFound(f"run {run.id} has no step `{request.step_id}`")
-        return pb.GetRunResponse(run=await run_message(run, request.step_id))
+        item_index = request.item_index if request.HasField("item_index") else None
+        return pb.GetRunResponse(run=await run_message(run, request.step_id, item_index))
 
     def AskStream(self, request: pb.AskStreamRequest, context: Context) -> NoReturn:
         raise FieldNotSupported("AskStream is not built yet; call Ask")

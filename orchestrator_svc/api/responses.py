@@ -1,13 +1,15 @@
-"""Values of the use cases become messages. Large results are converted off the event loop."""
+"""Values of the use cases become messages. Results are converted only as far as they fit, large ones off the loop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from agentmesh.errors import StepNotFound
 from agentmesh.jsonvalues import Json
 from agentmesh.transport import to_status, to_struct, to_struct_off_loop, to_value
-from agentmesh.v1 import orchestrator_service_pb2, plan_pb2, run_pb2, usage_pb2
+from agentmesh.v1 import plan_pb2, run_pb2, usage_pb2
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.run import Run, RunState, StepRecord, Timings
@@ -18,7 +20,7 @@ MAX_RESULTS_BYTES: Final = 3 * 1024 * 1024
 """Results in one response, serialized; clients receive 4 MiB by default."""
 
 
-async def ask_response(run: Run, *, results: bool) -> orchestrator_service_pb2.AskResponse:
+async def ask_response(run: Run, *, results: bool) -> run_pb2.AskResponse:
     """The answer of a run, or what is known of it so far.
 
     Args:
@@ -26,7 +28,7 @@ async def ask_response(run: Run, *, results: bool) -> orchestrator_service_pb2.A
         results: Whether to carry the results of its steps, as far as they fit in 3 MiB: the largest are left out first.
     """
     plan = run.plan
-    response = orchestrator_service_pb2.AskResponse(
+    response = run_pb2.AskResponse(
         run_id=run.id,
         answer=run.answer,
         planner=run.planner,
@@ -37,25 +39,33 @@ async def ask_response(run: Run, *, results: bool) -> orchestrator_service_pb2.A
         response.mode = plan_pb2.Mode.Value(f"MODE_{plan.mode}")
         response.plan.CopyFrom(plan_message(plan))
         ended = [step for step in plan.steps if step.id in run.steps]
-        response.steps.extend([await _step(step, run.steps[step.id], results=results) for step in ended])
+        response.steps.extend(_step(step, run.steps[step.id]) for step in ended)
+        if results:
+            carriers = zip(response.steps, ended, strict=True)
+            await _carry_what_fits([
+                place for message, step in carriers for place in _places(message, run.steps[step.id].outcome)
+            ])  # fmt: skip
     if run.plan_source is not None:
         response.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
     if run.outcome is not None:
         response.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{run.outcome}")
     if run.answer_source is not None:
         response.answer_source = run_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{run.answer_source}")
-    _keep_results(response, MAX_RESULTS_BYTES)
     return response
 
 
-async def run_message(run: Run, step_id: str = "") -> orchestrator_service_pb2.Run:
-    """A run with its results; only those of one step if it is named."""
-    message = orchestrator_service_pb2.Run(
+async def run_message(run: Run, step_id: str = "", item_index: int | None = None) -> run_pb2.Run:
+    """A run with its results; only that of one step, or of one item of it, if it is named.
+
+    Raises:
+        StepNotFound: The plan has no such step, or the step no such item.
+    """
+    message = run_pb2.Run(
         run_id=run.id,
         state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"),
         query=run.question.query,
         started_at=timestamp(run.started_at),
-        result=await ask_response(run, results=True) if not step_id else await _one_step(run, step_id),
+        result=await _one_step(run, step_id, item_index) if step_id else await ask_response(run, results=True),
     )
     if run.ended_at is not None:
         message.ended_at.CopyFrom(timestamp(run.ended_at))
@@ -88,13 +98,34 @@ def usage_message(ledger: Ledger) -> usage_pb2.Usage:
     )
 
 
-async def _one_step(run: Run, step_id: str) -> orchestrator_service_pb2.AskResponse:
-    plan = run.plan
-    response = orchestrator_service_pb2.AskResponse(run_id=run.id)
-    if plan is not None and step_id in plan.by_id and step_id in run.steps:
-        response.steps.append(await _step(plan.by_id[step_id], run.steps[step_id], results=True))
-    _keep_results(response, MAX_RESULTS_BYTES)
+async def _one_step(run: Run, step_id: str, item_index: int | None) -> run_pb2.AskResponse:
+    if run.plan is None or step_id not in run.plan.by_id:
+        raise StepNotFound(f"run {run.id} has no step `{step_id}`")
+    response = run_pb2.AskResponse(run_id=run.id)
+    record = run.steps.get(step_id)
+    if record is None:  # it has not ended
+        return response
+    response.steps.append(_step(run.plan.by_id[step_id], record))
+    message = response.steps[0]
+    if item_index is not None:
+        await _carry_item(message, record.outcome, item_index)
+    elif record.outcome.items is not None:
+        await _carry_what_fits(list(_places(message, record.outcome)))
+    else:
+        for place in _places(message, record.outcome):
+            await place.carry()
     return response
+
+
+async def _carry_item(message: run_pb2.StepResult, outcome: Outcome, index: int) -> None:
+    """Leave only this item, with its result."""
+    items = outcome.items or ()
+    if index >= len(items):
+        raise StepNotFound(f"step `{message.step_id}` has no item {index}")
+    del message.items[:]
+    message.items.append(_item(index, items[index]))
+    if items[index].result is not None:
+        await _Place(message.items[0], message, items[index]).carry()
 
 
 def _plan_step(source: Mapping[str, Json]) -> plan_pb2.PlanStep:
@@ -112,7 +143,8 @@ def _plan_step(source: Mapping[str, Json]) -> plan_pb2.PlanStep:
     return step
 
 
-async def _step(step: Step, record: StepRecord, *, results: bool) -> run_pb2.StepResult:
+def _step(step: Step, record: StepRecord) -> run_pb2.StepResult:
+    """Without results."""
     outcome = record.outcome
     message = run_pb2.StepResult(
         step_id=step.id,
@@ -126,19 +158,17 @@ async def _step(step: Step, record: StepRecord, *, results: bool) -> run_pb2.Ste
         attempts=outcome.attempts,
         endpoint=outcome.endpoint,
         ended_at=timestamp(record.ended_at),
-        items=[await _item(index, item, results=results) for index, item in enumerate(outcome.items or ())],
+        items=[_item(index, item) for index, item in enumerate(outcome.items or ())],
         effect_unknown=outcome.effect_unknown,
         result_bytes=outcome.result_bytes,
     )
     if record.started_at is not None:
         message.started_at.CopyFrom(timestamp(record.started_at))
-    if results and outcome.result is not None:
-        message.result.CopyFrom(await to_struct_off_loop(outcome.result, outcome.result_bytes))
     return message
 
 
-async def _item(index: int, outcome: Outcome, *, results: bool) -> run_pb2.ItemResult:
-    message = run_pb2.ItemResult(
+def _item(index: int, outcome: Outcome) -> run_pb2.ItemResult:
+    return run_pb2.ItemResult(
         index=index,
         outcome=_outcome_value(outcome),
         reason=_reason_value(outcome),
@@ -148,30 +178,47 @@ async def _item(index: int, outcome: Outcome, *, results: bool) -> run_pb2.ItemR
         attempts=outcome.attempts,
         endpoint=outcome.endpoint,
         effect_unknown=outcome.effect_unknown,
+        result_bytes=outcome.result_bytes,
     )
-    if results and outcome.result is not None:
-        message.result.CopyFrom(await to_struct_off_loop(outcome.result, outcome.result_bytes))
-    return message
 
 
-def _keep_results(response: orchestrator_service_pb2.AskResponse, most: int) -> None:
-    """Leave out the largest results until the others fit."""
-    sizes = {index: _results_bytes(step) for index, step in enumerate(response.steps)}
-    total = sum(sizes.values())
-    for index in sorted(sizes, key=lambda index: (-sizes[index], index)):
-        if total <= most:
-            return
-        step = response.steps[index]
-        step.ClearField("result")
-        for item in step.items:
-            item.ClearField("result")
-        step.result_omitted = True
-        total -= sizes[index]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a result goes, in the message of a step or of one of its items."""
+
+    message: run_pb2.StepResult | run_pb2.ItemResult
+    step: run_pb2.StepResult
+    outcome: Outcome
+
+    async def carry(self) -> int:
+        """Put the result there; returns its size on the wire."""
+        assert self.outcome.result is not None
+        result = await to_struct_off_loop(self.outcome.result, self.outcome.result_bytes)
+        self.message.result.CopyFrom(result)
+        return result.ByteSize()
+
+    def omit(self) -> None:
+        self.message.ClearField("result")
+        self.message.result_omitted = self.step.result_omitted = True
 
 
-def _results_bytes(step: run_pb2.StepResult) -> int:
-    own = step.result.ByteSize() if step.HasField("result") else 0
-    return own + sum(item.result.ByteSize() for item in step.items if item.HasField("result"))
+def _places(message: run_pb2.StepResult, outcome: Outcome) -> Iterator[_Place]:
+    """The places of the results that a step has."""
+    if outcome.result is not None:
+        yield _Place(message, message, outcome)
+    for item_message, item in zip(message.items, outcome.items or (), strict=True):
+        if item.result is not None:
+            yield _Place(item_message, message, item)
+
+
+async def _carry_what_fits(places: list[_Place]) -> None:
+    """Carry the smallest results, as many as fit; the largest are left out, and not even converted."""
+    left = MAX_RESULTS_BYTES
+    for place in sorted(places, key=lambda place: place.outcome.result_bytes):
+        if left >= 0:
+            left -= await place.carry()
+        if left < 0:
+            place.omit()
 
 
 def _outcome_value(outcome: Outcome) -> run_pb2.StepOutcome.ValueType:

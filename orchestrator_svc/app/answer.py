@@ -36,25 +36,24 @@ class Answering:
 
     async def ask(self, run: Run, scope: Scope, deadline: Deadline, *, raw: bool) -> None:
         """Answer the question of a run: one plan, its steps, one answer."""
-        async with self.runs.open(run):
+        async with self.runs.open(run, deadline):
             catalog = self.membership.catalog()
             plan = await self.router.route(run, catalog, scope, deadline)
             await self._carry_out(run, plan, catalog, deadline, raw=raw)
 
     async def execute_plan(self, run: Run, source: JsonObject, scope: Scope, deadline: Deadline, *, raw: bool) -> None:
         """Run the caller's plan: no routing."""
-        async with self.runs.open(run):
+        async with self.runs.open(run, deadline):
             catalog = self.membership.catalog()
             run.plan = self._checked(source, catalog, scope)
             run.plan_source, run.planner = PlanSource.CALLER, "caller"
             await self._carry_out(run, run.plan, catalog, deadline, raw=raw)
 
     async def plan(self, run: Run, scope: Scope, deadline: Deadline) -> Catalog:
-        """Only route: look before you run. Returns the catalog that the plan was made for."""
-        async with self.runs.open(run):
-            catalog = self.membership.catalog()
-            await self.router.route(run, catalog, scope, deadline)
-            return catalog
+        """Only route: look before you run, so nothing is remembered. Returns the catalog that the plan was made for."""
+        catalog = self.membership.catalog()
+        await self.router.route(run, catalog, scope, deadline)
+        return catalog
 
     async def _carry_out(self, run: Run, plan: Plan, catalog: Catalog, deadline: Deadline, *, raw: bool) -> None:
         reserve = self.writer.reserve(deadline, raw=raw)

@@ -7,7 +7,9 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agentmesh.errors import Internal, MeshError, RunNotFound
+from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
+from agentmesh.errors import DeadlineExceeded, MeshError, RunNotFound
+from agentmesh.incidents import as_internal
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Question
@@ -35,19 +37,25 @@ class Runs:
         )
 
     @asynccontextmanager
-    async def open(self, run: Run) -> AsyncIterator[None]:
-        """Remember the run from here on, and how the block ended: FINISHED, FAILED or CANCELLED."""
+    async def open(self, run: Run, deadline: Deadline) -> AsyncIterator[None]:
+        """Remember the run from here on, and how the block ended: FINISHED, FAILED or CANCELLED.
+
+        What is cancelled at the deadline has FAILED: nobody left.
+        """
         await self._store.put(run)
         try:
             yield
         except asyncio.CancelledError:
-            run.end(RunState.CANCELLED)
+            if deadline.earlier(HOP_MARGIN_SECONDS).expired:
+                run.end(RunState.FAILED, DeadlineExceeded("the deadline passed").about_run(run.id))
+            else:
+                run.end(RunState.CANCELLED)
             raise
         except MeshError as error:
             run.end(RunState.FAILED, error.about_run(run.id))
             raise
-        except BaseException:
-            run.end(RunState.FAILED, Internal("internal error"))
+        except BaseException as bug:
+            run.end(RunState.FAILED, as_internal(bug).about_run(run.id))
             raise
         else:
             run.end(RunState.FINISHED)

@@ -55,9 +55,9 @@ def at(milliseconds: int) -> Timestamp:
     return moment
 
 
-def full_answer() -> pb.AskResponse:
+def full_answer() -> run_pb2.AskResponse:
     """Every outcome of a step, with items, retries and results."""
-    return pb.AskResponse(
+    return run_pb2.AskResponse(
         run_id=RUN_ID,
         mode=plan_pb2.MODE_SEQUENTIAL,
         outcome=run_pb2.RUN_OUTCOME_PARTIAL,
@@ -143,9 +143,9 @@ def full_answer() -> pb.AskResponse:
     )
 
 
-def offline_answer() -> pb.AskResponse:
+def offline_answer() -> run_pb2.AskResponse:
     """One step, no model."""
-    return pb.AskResponse(
+    return run_pb2.AskResponse(
         run_id=RUN_ID,
         mode=plan_pb2.MODE_SINGLE,
         outcome=run_pb2.RUN_OUTCOME_COMPLETE,
@@ -172,7 +172,7 @@ def offline_answer() -> pb.AskResponse:
     )  # fmt: skip
 
 
-def raw_answer() -> pb.AskResponse:
+def raw_answer() -> run_pb2.AskResponse:
     """The same without a text, with the result."""
     answer = offline_answer()
     answer.answer = ""
@@ -183,8 +183,8 @@ def raw_answer() -> pb.AskResponse:
     return answer
 
 
-def no_agent_answer() -> pb.AskResponse:
-    return pb.AskResponse(
+def no_agent_answer() -> run_pb2.AskResponse:
+    return run_pb2.AskResponse(
         run_id=RUN_ID,
         mode=plan_pb2.MODE_NONE,
         outcome=run_pb2.RUN_OUTCOME_NO_AGENT,
@@ -253,7 +253,7 @@ def listing() -> registry_pb.ListAgentsResponse:
 
 def finished_run() -> pb.GetRunResponse:
     return pb.GetRunResponse(
-        run=pb.Run(
+        run=run_pb2.Run(
             run_id=RUN_ID,
             state=run_pb2.RUN_STATE_FINISHED,
             query="What is going on?",

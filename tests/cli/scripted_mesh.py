@@ -13,6 +13,7 @@ from agentmesh import errors
 from agentmesh.transport.server import Service, build_server
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2 as registry_pb
+from agentmesh.v1 import run_pb2
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorServicer, add_OrchestratorServicer_to_server
 from agentmesh.v1.registry_service_pb2_grpc import RegistryServicer, add_RegistryServicer_to_server
 
@@ -49,8 +50,8 @@ class _Orchestrator(OrchestratorServicer):
     def __init__(self, mesh: ScriptedMesh) -> None:
         self._mesh = mesh
 
-    async def Ask(self, request: pb.AskRequest, context: Any) -> pb.AskResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, pb.AskResponse)
+    async def Ask(self, request: pb.AskRequest, context: Any) -> run_pb2.AskResponse:  # noqa: ANN401
+        return await self._mesh.respond(request, run_pb2.AskResponse)
 
     async def Plan(self, request: pb.PlanRequest, context: Any) -> pb.PlanResponse:  # noqa: ANN401
         return await self._mesh.respond(request, pb.PlanResponse)

@@ -125,7 +125,7 @@ async def test_a_plan_of_the_wrong_shape_is_refused_before_it_is_sent(mesh: Scri
 async def test_get_run_gives_the_run_and_what_went_wrong(mesh: ScriptedMesh, call: Call) -> None:
     error = errors.AllStepsFailed("nothing worked", code=Code.NOT_FOUND, metadata={"run_id": samples.RUN_ID})
     mesh.answer = pb.GetRunResponse(
-        run=pb.Run(run_id=samples.RUN_ID, state=run_pb2.RUN_STATE_FAILED, query="q", error=to_status(error))
+        run=run_pb2.Run(run_id=samples.RUN_ID, state=run_pb2.RUN_STATE_FAILED, query="q", error=to_status(error))
     )
     record = await call(mesh.address, "get_run", samples.RUN_ID, step_id="a")
     assert mesh.requests == [pb.GetRunRequest(run_id=samples.RUN_ID, step_id="a")]

@@ -22,7 +22,7 @@ WORKS = {
     "Orchestrator/Ask": {"query", "history", "answer_format", "allowed_skills", "max_effect", "include_results"},
     "Orchestrator/Plan": {"query", "history", "allowed_skills", "max_effect"},
     "Orchestrator/ExecutePlan": {"plan", "query", "answer_format", "max_effect", "include_results"},
-    "Orchestrator/GetRun": {"run_id", "step_id"},
+    "Orchestrator/GetRun": {"run_id", "step_id", "item_index"},
     "Registry/Register": {"card", "address", "ttl"},
     "Registry/Heartbeat": {"lease_id"},
     "Registry/Deregister": {"lease_id"},
