@@ -78,7 +78,7 @@ def wire(steps: Sequence[JsonObject], catalog: Catalog) -> Wired:
                 path = f"steps[{index}].arguments.{name}"
                 violations.append(Violation(path, ViolationReason.ARGUMENT_MISSING, _problem(name, sources)))
         done.append(fill(step, found))
-        guards.append(guard_of(found.values()))
+        guards.append(all_hold(guards_of(found.values())))
     return Wired(tuple(done), tuple(guards), tuple(violations))
 
 
@@ -137,9 +137,14 @@ def fill(step: JsonObject, sources: dict[str, Source]) -> JsonObject:
     return {**step, "arguments": {**arguments, **wired}}
 
 
-def guard_of(sources: Iterable[Source]) -> str | None:
-    """What must hold for all of the sources to be there; None if nothing needs to."""
-    return " && ".join(dict.fromkeys(guard for source in sources for guard in source.guards)) or None
+def guards_of(sources: Iterable[Source]) -> tuple[str, ...]:
+    """What must hold for all of the sources to be there, each once."""
+    return tuple(dict.fromkeys(guard for source in sources for guard in source.guards))
+
+
+def all_hold(conditions: Iterable[str]) -> str | None:
+    """The condition that all of them hold, for `when`; None where there is none."""
+    return " && ".join(conditions) or None
 
 
 def _types_by_path(root: JsonObject) -> dict[tuple[str | int, ...], frozenset[str]]:

@@ -73,10 +73,10 @@ def read_condition(said: str, hints: Sequence[str], earlier: Earlier) -> Conditi
     operator = next(sign for name, sign in _OPERATORS.items() if comparison[name])
     number = float(comparison["number"])
     stems = {stem(word) for word in words(text)}
-    field = _named_alone([*_outside_lists(earlier, _NUMBERS)], stems, earlier)
+    field = _named_alone(_outside_lists(earlier, _NUMBERS), stems)
     if field is not None:
         return Condition(field, f"{operator} {number}", counts=False)
-    counted = _named_alone(lists, stems, earlier)
+    counted = _named_alone(lists, stems)
     return Condition(counted, f"{operator} {number:.0f}", counts=True) if counted and number.is_integer() else None
 
 
@@ -89,8 +89,8 @@ def _outside_lists(earlier: Earlier, types: frozenset[str]) -> list[Source]:
     ]
 
 
-def _named_alone(sources: Sequence[Source], stems: set[str], earlier: Earlier) -> Source | None:
+def _named_alone(sources: Sequence[Source], stems: set[str]) -> Source | None:
     """The field of which the words say most of the name; None if none or several do: a number must be named."""
-    scores = [len(name_stems(source, earlier.skills) & stems) for source in sources]
+    scores = [len(name_stems(source) & stems) for source in sources]
     best = max(scores, default=0)
     return sources[scores.index(best)] if best > 0 and scores.count(best) == 1 else None

@@ -22,20 +22,21 @@ def meant_by(texts: Sequence[str], sources: Sequence[Source], skills: Mapping[st
     if len(sources) < 2:
         return sources[0] if sources else None
     # What all of them are called does not tell them apart, even if only one is described with it.
-    shared = frozenset.intersection(*(name_stems(source, skills) for source in sources))
+    shared = frozenset.intersection(*(name_stems(source) for source in sources))
     for text in texts:
         said = {stem(word) for word in words(text)} - shared
-        for stems_of in (name_stems, description_stems):
-            scores = [len(stems_of(source, skills) & said) for source in sources]
+        named = [name_stems(source) for source in sources]
+        described = (description_stems(source, skills) for source in sources)
+        for stems in (named, described):
+            scores = [len(of_source & said) for of_source in stems]
             best = max(scores)
             if best > 0 and scores.count(best) == 1:
                 return sources[scores.index(best)]
     return None
 
 
-def name_stems(source: Source, skills: Mapping[str, Skill]) -> frozenset[str]:
+def name_stems(source: Source) -> frozenset[str]:
     """The words of the names on the way to the field."""
-    del skills
     parts = [part for part in source.path if isinstance(part, str)]
     return frozenset(stem(word) for part in parts for word in words(part.replace("_", " ")))
 

@@ -23,7 +23,7 @@ from orchestrator_svc.adapters.offline.mentions import Kind, Mention
 from orchestrator_svc.adapters.offline.skill_index import SkillIndex
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.expressions import escape
-from orchestrator_svc.core.wiring import Source, guard_of
+from orchestrator_svc.core.wiring import Source, all_hold, guards_of
 
 
 @dataclass(frozen=True)
@@ -195,18 +195,17 @@ class StepMaker:
 
     def _ordered(self, draft: Draft, request: Request, sources: Sequence[Source]) -> bool:
         """Say after which steps and on which condition the step runs. False if that contradicts what it takes."""
-        draft.when = guard_of(sources)
+        guards = guards_of(sources)
         used = {source.step for source in sources}
         if request.link is Link.IF and request.anchor:
             found = self._condition_of(request)
             if found is not None:
-                if found.finds_nothing and draft.when is not None:
+                if found.finds_nothing and guards:
                     return False
                 used.add(found.field.step)
-                guards = [] if draft.when is None else draft.when.split(" && ")
-                if f"size({found.field.expression}) > 0" in guards:
-                    guards.remove(f"size({found.field.expression}) > 0")
-                draft.when = " && ".join([found.expression, *guards])
+                finds_something = f"size({found.field.expression}) > 0"
+                guards = (found.expression, *(guard for guard in guards if guard != finds_something))
+        draft.when = all_hold(guards)
         anchor = [each.id for each in request.anchor]
         if request.link is Link.THEN or (request.link is Link.IF and not used & set(anchor)):
             draft.depends_on = tuple(identifier for identifier in anchor if identifier not in used)
