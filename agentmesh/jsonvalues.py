@@ -25,6 +25,9 @@ MAX_DEPTH: Final = 24
 MAX_INTEGER: Final = 2**53
 """The greatest magnitude up to which every integer is a double."""
 
+WRAPPED: Final = "result"
+"""A result that is no object travels as the one member of this name: a message carries an object."""
+
 _PATH_CHARACTERS: Final = 200
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -80,6 +83,31 @@ def canonical(value: Json) -> bytes:
 def digest(value: Json) -> str:
     """Return the SHA-256 of the canonical form, 64 lower-case hex digits."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def kind_of(value: Json) -> str:
+    """Return what to call the value in a message, e.g. `a list`."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def path_text(path: Sequence[str | int]) -> str:
+    """Return `.rows[3].at`, to be put behind the name of the whole; other keys are quoted."""
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]"
+        for part in path
+    )
 
 
 class _Refused(Exception):
@@ -160,17 +188,11 @@ class _Walk:
 
 
 def _shown(path: Sequence[str | int]) -> str:
-    """`rows[3].at`, other keys quoted; long ones are cut."""
+    """In quotes and cut where it is long."""
     if not path:
         return "the value itself"
-    text = "".join(_shown_part(part) for part in path).removeprefix(".")
+    text = path_text(path).removeprefix(".")
     return f"`{text}`" if len(text) <= _PATH_CHARACTERS else f"`{text[:_PATH_CHARACTERS]}...`"
-
-
-def _shown_part(part: str | int) -> str:
-    if isinstance(part, int):
-        return f"[{part}]"
-    return f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]"
 
 
 def _compact(value: Json) -> bytes:

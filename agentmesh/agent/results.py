@@ -17,10 +17,7 @@ from agentmesh.agent.hints import NO_SCHEMA, first_line, raw_schema
 from agentmesh.agent.schemas import describes_objects, in_place
 from agentmesh.agent.signature import Signature, SkillDefinitionError
 from agentmesh.agent.violations import path_text, violations_of
-from agentmesh.jsonvalues import MAX_DEPTH, Json, JsonObject, check_limits
-
-WRAPPED: Final = "result"
-"""Name under which a scalar, list or null travels: a response carries an object."""
+from agentmesh.jsonvalues import MAX_DEPTH, WRAPPED, Json, JsonObject, check_limits
 
 _SHOWN_MISMATCHES: Final = 5
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
+from agentmesh import jsonvalues
 from agentmesh.errors import Violation, ViolationReason
-
-MAX_VIOLATIONS: Final = 32
-"""In one error; more would not be read, and a status has at most 7 kB."""
 
 _MESSAGE_CHARACTERS: Final = 300
 _PATH_CHARACTERS: Final = 200
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_BRANCHES: Final = (ValidationErrorKind.AnyOf, ValidationErrorKind.OneOfNotValid)
+_MOST_HINTS: Final = 20
+"""Unknown names in one object for which one that is known is looked up."""
 
 
 def violations_of(found: Iterable[ValidationError], root: str, known: Iterable[str] = ()) -> list[Violation]:
@@ -39,10 +35,7 @@ def violations_of(found: Iterable[ValidationError], root: str, known: Iterable[s
 
 def path_text(root: str, parts: Sequence[str | int]) -> str:
     """Return `root.rows[3].at`; other keys are quoted, long paths cut."""
-    text = root + "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]"
-        for part in parts
-    )
+    text = root + jsonvalues.path_text(parts)
     return text if len(text) <= _PATH_CHARACTERS else f"{text[:_PATH_CHARACTERS]}..."
 
 
@@ -67,8 +60,8 @@ def _said(error: ValidationError, root: str, known: Sequence[str]) -> Iterator[t
             path = path_text(root, [*place, kind.property])
             yield Violation(path, ViolationReason.ARGUMENT_MISSING, "required and not there"), kind.name
         case ValidationErrorKind.AdditionalProperties():
-            for name in kind.unexpected:
-                hint = nearest_hint(name, known) if not place else ""
+            for position, name in enumerate(kind.unexpected):
+                hint = nearest_hint(name, known) if not place and position < _MOST_HINTS else ""
                 path = path_text(root, [*place, name])
                 yield Violation(path, ViolationReason.ARGUMENT_UNKNOWN, f"no such name{hint}"), kind.name
         case ValidationErrorKind.AnyOf() | ValidationErrorKind.OneOfNotValid():

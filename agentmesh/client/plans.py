@@ -8,7 +8,7 @@ from google.protobuf import struct_pb2
 
 from agentmesh import errors
 from agentmesh.errors import Violation, ViolationReason
-from agentmesh.jsonvalues import Json, JsonObject, check_limits
+from agentmesh.jsonvalues import Json, JsonObject, check_limits, kind_of
 from agentmesh.transport.structs import from_struct, from_value, to_struct, to_value
 from agentmesh.v1 import plan_pb2
 
@@ -35,18 +35,18 @@ def plan_message(plan: Json) -> plan_pb2.Plan:
     except errors.ResultError as error:
         raise _refused([Violation("", ViolationReason.NOT_JSON, error.message)]) from None
     if not isinstance(plan, dict):
-        raise _refused([_shape("", f"a plan is an object with `steps`, not {_name(plan)}")])
+        raise _refused([_shape("", f"a plan is an object with `steps`, not {kind_of(plan)}")])
     violations = [_unknown_key("", key, ("steps",)) for key in plan if key != "steps"]
     steps = plan.get("steps")
     if not isinstance(steps, list):
-        said = "is missing" if steps is None else f"is {_name(steps)}"
+        said = "is missing" if steps is None else f"is {kind_of(steps)}"
         raise _refused([*violations, _shape("steps", f"`steps` must be a list of steps and {said}")])
     message = plan_pb2.Plan()
     for index, step in enumerate(steps):
         if isinstance(step, dict):
             _StepWriter(step, f"steps[{index}]", violations).write(message.steps.add())
         else:
-            violations.append(_shape(f"steps[{index}]", f"a step is an object, not {_name(step)}"))
+            violations.append(_shape(f"steps[{index}]", f"a step is an object, not {kind_of(step)}"))
     if violations:
         raise _refused(violations)
     return message
@@ -124,7 +124,7 @@ class _StepWriter:
         return []
 
     def _refuse(self, key: str, value: Json, wanted: str) -> None:
-        self._violations.append(_shape(f"{self._path}.{key}", f"`{key}` must be {wanted}, not {_name(value)}"))
+        self._violations.append(_shape(f"{self._path}.{key}", f"`{key}` must be {wanted}, not {kind_of(value)}"))
 
 
 def _refused(violations: list[Violation]) -> errors.PlanInvalid:
@@ -140,19 +140,3 @@ def _unknown_key(path: str, key: str, known: tuple[str, ...]) -> Violation:
 
 def _shape(path: str, message: str) -> Violation:
     return Violation(path, ViolationReason.SHAPE, message)
-
-
-def _name(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-        case _:
-            return "an object"

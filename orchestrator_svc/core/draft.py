@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from agentmesh.errors import ResultError, Violation, ViolationReason
-from agentmesh.jsonvalues import Json, JsonObject, check_limits, integral
+from agentmesh.jsonvalues import Json, JsonObject, check_limits, integral, kind_of
 from orchestrator_svc.core.wording import cut, nearest
 
 KEYS: Final = ("id", "skill", "arguments", "when", "for_each", "optional", "depends_on")
@@ -59,18 +59,18 @@ class StepDraft:
 def read_draft(source: Json) -> tuple[tuple[StepDraft, ...], tuple[Violation, ...]]:
     """The steps of a plan and what is wrong with their shapes; a step of a wrong shape is read as far as it goes."""
     if not isinstance(source, dict):
-        return (), (_shape("", f"a plan is an object with `steps`, not {_name(source)}"),)
+        return (), (_shape("", f"a plan is an object with `steps`, not {kind_of(source)}"),)
     violations = list(_unknown_keys("", source, ("steps",)))
     steps = source.get("steps")
     if not isinstance(steps, list):
-        said = "is missing" if "steps" not in source else f"is {_name(steps)}"
+        said = "is missing" if "steps" not in source else f"is {kind_of(steps)}"
         return (), (*violations, _shape("steps", f"`steps` must be a list of steps and {said}"))
     drafts = []
     for index, step in enumerate(steps):
         if isinstance(step, dict):
             drafts.append(_StepReader(step, index, violations, most_needs=len(steps)).read())
         else:
-            violations.append(_shape(f"steps[{index}]", f"a step is an object, not {_name(step)}"))
+            violations.append(_shape(f"steps[{index}]", f"a step is an object, not {kind_of(step)}"))
     return tuple(drafts), tuple(violations)
 
 
@@ -101,7 +101,7 @@ class _StepReader:
         value = self._step.get(key)
         if isinstance(value, str) and value:
             return value
-        said = "is missing" if value in (None, "") else f"is {_name(value)}"
+        said = "is missing" if value in (None, "") else f"is {kind_of(value)}"
         self._refuse(key, f"`{key}` must be a string and {said}")
         return ""
 
@@ -111,7 +111,7 @@ class _StepReader:
             return {}
         if isinstance(value, dict):
             return cast("JsonObject | None", self._sendable("arguments", value))
-        self._refuse("arguments", f"`arguments` must be an object, not {_name(value)}")
+        self._refuse("arguments", f"`arguments` must be an object, not {kind_of(value)}")
         return None
 
     def _when(self) -> str | None:
@@ -119,7 +119,7 @@ class _StepReader:
         if value is None or isinstance(value, str):
             return value or None
         self._refuse(
-            "when", f"`when` must be an expression in a string, not {_name(value)}; leave it out to run always"
+            "when", f"`when` must be an expression in a string, not {kind_of(value)}; leave it out to run always"
         )
         return None
 
@@ -129,14 +129,14 @@ class _StepReader:
             return value or None
         if isinstance(value, list):
             return tuple(cast("list[Json] | None", self._sendable("for_each", value)) or ())
-        self._refuse("for_each", f"`for_each` must be an expression in a string, or a list, not {_name(value)}")
+        self._refuse("for_each", f"`for_each` must be an expression in a string, or a list, not {kind_of(value)}")
         return ()
 
     def _optional(self) -> bool:
         value = self._step.get("optional")
         if value is None or isinstance(value, bool):
             return value or False
-        self._refuse("optional", f"`optional` must be true or false, not {_name(value)}")
+        self._refuse("optional", f"`optional` must be true or false, not {kind_of(value)}")
         return False
 
     def _depends_on(self) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ class _StepReader:
         if value is None:
             return ()
         if not isinstance(value, list):
-            self._refuse("depends_on", f"`depends_on` must be a list of step ids, not {_name(value)}")
+            self._refuse("depends_on", f"`depends_on` must be a list of step ids, not {kind_of(value)}")
             return ()
         if len(value) > self._most_needs:
             message = f"`depends_on` names {len(value)} steps, the plan has {self._most_needs}; name each once"
@@ -152,7 +152,7 @@ class _StepReader:
             return ()
         for place, element in enumerate(value):
             if not isinstance(element, str) or not element:
-                said = "an empty string" if element == "" else _name(element)
+                said = "an empty string" if element == "" else kind_of(element)
                 self._refuse(f"depends_on[{place}]", f"this must be the id of a step, not {said}")
         return tuple(element if isinstance(element, str) else "" for element in value)
 
@@ -181,19 +181,3 @@ def _unknown_keys(path: str, found: JsonObject, known: tuple[str, ...]) -> Itera
         close = nearest(key, known) if position < _MOST_HINTS else None
         hint = f"did you mean `{close}`?" if close else f"known are {listed}"
         yield _shape(f"{path}.{cut(key)}".removeprefix("."), f"unknown key `{cut(key)}`; {hint}")
-
-
-def _name(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-        case _:
-            return "an object"

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, cast
 
-from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.jsonvalues import WRAPPED, Json, JsonObject
 from orchestrator_svc.adapters.rendering import clean
 from orchestrator_svc.adapters.rendering.figures import and_more, figure, in_words, labels, short
 from orchestrator_svc.adapters.rendering.tables import table
 
-WRAPPER: Final = "result"
-"""The SDK puts what is no object under this name."""
 _MOST_FIELDS: Final = 40
 _MOST_ELEMENTS: Final = 10
 _DEEPEST: Final = 4
@@ -23,7 +21,7 @@ _TEXT_LINES: Final = 20
 
 def unwrapped(result: Json) -> Json:
     """What a skill returned, without the object that a scalar or a list is put into."""
-    return result[WRAPPER] if isinstance(result, dict) and result.keys() == {WRAPPER} else result
+    return result[WRAPPED] if isinstance(result, dict) and result.keys() == {WRAPPED} else result
 
 
 def is_flat(value: Json) -> bool:

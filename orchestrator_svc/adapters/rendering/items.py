@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.jsonvalues import WRAPPED, Json, JsonObject
 from orchestrator_svc.adapters.rendering.budget import fit
 from orchestrator_svc.adapters.rendering.endings import failure
-from orchestrator_svc.adapters.rendering.fields import WRAPPER, is_flat, result_lines, unwrapped
+from orchestrator_svc.adapters.rendering.fields import is_flat, result_lines, unwrapped
 from orchestrator_svc.adapters.rendering.figures import and_more
 from orchestrator_svc.adapters.rendering.order import arranged
 from orchestrator_svc.adapters.rendering.tables import table
@@ -46,7 +46,7 @@ def item_lines(items: Sequence[Outcome], names: Sequence[JsonObject], schema: Js
 
 
 def _row(name: JsonObject, result: Json) -> JsonObject:
-    return {**name, **(result if isinstance(result, dict) else {WRAPPER: result})}
+    return {**name, **(result if isinstance(result, dict) else {WRAPPED: result})}
 
 
 def _one_by_one(results: Sequence[tuple[JsonObject, Json]]) -> Iterator[str]:
