@@ -59,7 +59,6 @@ def main() -> ExitCode:
     logs = Path(tempfile.mkdtemp(prefix="agentmesh-demo-"))
     advice = f"read the logs in {logs}"
     mesh = LocalMesh(process_environment(), logs)
-    stopped = 0
     try:
         mesh.start(ANY_PORT, readiness_lines(output))
         problems = _ask_all(mesh.address, output)
@@ -80,7 +79,8 @@ def _model(config: Config) -> str:
     if not config.llm_configured:
         return "offline, without a key or a model: a planner that matches words, and a renderer"
     if config.llm_azure_endpoint is not None:
-        return f"model {config.llm_azure_deployment} at {config.llm_azure_endpoint}"
+        deployments = config.llm_azure_deployment or ", ".join(config.llm_models)
+        return f"model {deployments} at {config.llm_azure_endpoint}"
     return f"model {', '.join(config.llm_models)} at {config.llm_base_url or 'api.openai.com'}"
 
 
