@@ -69,7 +69,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _finite(value: float | None) -> float | None:
+def _positive(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter("must be more than 0 seconds")
     return value
@@ -94,7 +94,7 @@ Address = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", callback=_finite, help="Give up after so long; by default the server decides."),
+    typer.Option(metavar="SECONDS", callback=_positive, help="Give up after so long; by default the server decides."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document, for programs.")]
 MaxEffect = Annotated[
