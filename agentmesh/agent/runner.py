@@ -56,8 +56,6 @@ async def _checked(skill: Skill, values: dict[str, Any], threads: Threads) -> Wr
         if _is_cancelled_from_outside():
             raise
         raise RuntimeError(f"skill {skill.name} cancelled itself") from error
-    except SystemExit as error:  # would end the agent
-        raise RuntimeError(f"skill {skill.name} called sys.exit()") from error
     except grpc.aio.AioRpcError as error:  # the interceptor would take it for one of a service behind this one
         raise RuntimeError(f"skill {skill.name} let an error of gRPC pass") from error
     except errors.ResultError as error:
@@ -67,6 +65,10 @@ async def _checked(skill: Skill, values: dict[str, Any], threads: Threads) -> Wr
         raise
     except errors.MeshError as error:
         raise _of_another(skill, error) from error
+    except Exception:
+        raise
+    except BaseException as error:  # sys.exit() would end the agent, a panic of Rust would leave the caller waiting
+        raise RuntimeError(f"skill {skill.name} raised {type(error).__name__}") from error
 
 
 async def _written(skill: Skill, values: dict[str, Any], threads: Threads) -> Written:

@@ -282,6 +282,20 @@ async def leave_async() -> None:
     sys.exit(MARKER)
 
 
+class _Panic(BaseException):
+    """As extensions written in Rust raise."""
+
+
+def panic() -> None:
+    """Raise what is no Exception."""
+    raise _Panic(MARKER)
+
+
+async def panic_async() -> None:
+    """Raise what is no Exception."""
+    raise _Panic(MARKER)
+
+
 def stop_iteration() -> None:
     """Raise what a future cannot hold."""
     raise StopIteration(MARKER)
@@ -315,6 +329,8 @@ def bad_result() -> list[int]:
         crash_chained,
         leave,
         leave_async,
+        panic,
+        panic_async,
         stop_iteration,
         cancel_itself,
         time_out_inside,

@@ -359,3 +359,5 @@ async def test_looking_at_a_plan_runs_nothing(catalog: Catalog) -> None:
     assert [step.id for step in run.plan.steps] == ["a"]
     assert a_mesh.caller.started == []
     assert len(shown.fingerprint) == 64
+    with pytest.raises(RunNotFound):
+        await a_mesh.answering.runs.get(run.id)

@@ -73,6 +73,11 @@ class Probe:
             """Return so many kilobytes."""
             return {"blob": "x" * (kilobytes * 1024)}
 
+        @probe.skill(effect="READ_ONLY")
+        def zeros(count: int) -> list[int]:
+            """Return so many zeros."""
+            return [0] * count
+
         @probe.skill(effect="SIDE_EFFECT")
         async def order(item: str) -> dict[str, Any]:
             """Order something."""

@@ -14,10 +14,12 @@ from agentmesh.jsonvalues import Json
 from agentmesh.transport import from_struct
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import plan_pb2, run_pb2
+from orchestrator_svc.app.ports.planner import Routing
 from tests.e2e.errors import refusal_of
-from tests.e2e.mesh import Mesh, running_mesh
+from tests.e2e.mesh import Mesh, minds, running_mesh
 from tests.e2e.probe import Probe
 from tests.fakes.llm_replies import Fails, Hangs, Streams, calls, says
+from tests.fakes.planner import FixedPlanner
 from tests.fakes.scripted_llm import ScriptedLlm
 
 
@@ -192,7 +194,9 @@ async def test_a_caller_that_leaves_while_the_model_thinks_ends_the_request_to_i
 async def test_looking_at_a_plan_runs_nothing_and_costs_one_completion(llm: ScriptedLlm, probe: Probe) -> None:
     llm.to_route(calls(ECHO))
     async with mesh_with(llm, probe) as mesh:
-        response = await mesh.orchestrator.Plan(pb.PlanRequest(query="?"))
+        call = mesh.orchestrator.Plan(pb.PlanRequest(query="?"))
+        response = await call
+        assert "agentmesh-run-id" not in dict(await call.trailing_metadata()), "there is no run to look up"
     assert [step.skill for step in response.plan.steps] == ["probe_agent__echo"]
     assert (response.mode, response.usage.llm_calls) == (plan_pb2.MODE_SINGLE, 1)
     assert len(response.catalog_fingerprint) == 64
@@ -220,6 +224,21 @@ async def test_only_what_is_allowed_is_shown_to_the_model(llm: ScriptedLlm, prob
     assert "probe_agent__echo" in few
     assert "probe_agent__find" not in few
     assert "probe_agent__order" not in all_of_them, "a SIDE_EFFECT is not offered unless max_effect allows it"
+
+
+async def test_a_bug_is_remembered_as_the_caller_was_told(probe: Probe) -> None:
+    class BrokenPlanner(FixedPlanner):
+        async def route(self, *_: object, **__: object) -> Routing:
+            raise ZeroDivisionError("marker-51c8")
+
+    async with running_mesh(probe.agent(), minds=minds(BrokenPlanner([]))) as mesh:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await mesh.orchestrator.Ask(pb.AskRequest(query="?"))
+        run_id = str(dict(caught.value.trailing_metadata())["agentmesh-run-id"])
+        remembered = await mesh.orchestrator.GetRun(pb.GetRunRequest(run_id=run_id))
+    assert remembered.run.state == run_pb2.RUN_STATE_FAILED
+    assert remembered.run.error.message == caught.value.details()
+    assert "marker-51c8" not in str(remembered)
 
 
 async def test_a_stream_that_breaks_is_begun_again(llm: ScriptedLlm, probe: Probe) -> None:

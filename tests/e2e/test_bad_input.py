@@ -10,7 +10,7 @@ import pytest
 
 from agentmesh.transport import to_struct
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import plan_pb2
+from agentmesh.v1 import plan_pb2, registry_service_pb2
 from tests.e2e.errors import Refusal, refusal_of
 from tests.e2e.mesh import Mesh
 from tests.e2e.probe import Probe
@@ -37,6 +37,8 @@ def ask(**fields: object) -> bytes:
     [
         (b"", "query"),
         (ask(query=" \n\t "), "query"),
+        (ask(query="\u00a0\u2003"), "query"),
+        (ask(query="\0\u202e"), "query"),
         (ask(query="x" * 32_769), "query"),
         (ask(query="ä" * 16_385), "query"),
         (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="")]), "history[0].text"),
@@ -45,12 +47,71 @@ def ask(**fields: object) -> bytes:
         (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="x" * 20_000)] * 2), "history"),
         (ask(query="?", allowed_skills=[""]), "allowed_skills[0]"),
     ],
-    ids=["empty", "blank", "over-long", "over-long-utf8", "empty-turn", "no-role", "turns", "history-bytes", "no-name"],
+    ids=[
+        "empty",
+        "blank",
+        "unicode-blank",
+        "controls",
+        "over-long",
+        "over-long-utf8",
+        "empty-turn",
+        "no-role",
+        "turns",
+        "history-bytes",
+        "no-name",
+    ],
 )
 async def test_a_field_that_breaks_its_rule_is_named(mesh: Mesh, request_bytes: bytes, field: str) -> None:
     refusal = await refused(mesh, request_bytes)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
     assert refusal.fields == {field: "RULE"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nowhere",
+        "127.0.0.1",
+        ":5000",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:99999",
+        "http://127.0.0.1:5000",
+        "127.0.0.1:5000,127.0.0.1:5001",
+        "xds:///agent",
+        "a b:5000",
+        "::1:5000",
+        "unix:",
+        "x" * 508 + ":5000",
+    ],
+)
+async def test_an_address_that_is_none_is_refused_where_it_is_registered(mesh: Mesh, address: str) -> None:
+    request = registry_service_pb2.RegisterRequest(card=Probe().agent("other_agent").card(), address=address)
+    refusal = await refused(mesh, request.SerializeToString(), "/agentmesh.v1.Registry/Register")
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert refusal.fields == {"address": "RULE"}
+    assert await mesh.agents() == {"probe_agent"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:1",
+        "agent.mesh.svc.cluster.local:65535",
+        "my_agent:5000",
+        "dns:///agent.mesh:5000",
+        "ipv4:10.0.0.1:5000",
+        "[::1]:5000",
+        "ipv6:[fe80::1]:5000",
+        "unix:/run/agent.sock",
+        "unix:///run/agent.sock",
+    ],
+)
+async def test_every_form_of_an_address_is_taken(mesh: Mesh, address: str) -> None:
+    card = Probe().agent("other_agent").card()
+    await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
+    assert await mesh.agents() == {"probe_agent", "other_agent"}
 
 
 async def test_the_greatest_query_is_taken(mesh: Mesh) -> None:

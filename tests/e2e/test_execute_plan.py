@@ -183,13 +183,61 @@ async def test_results_that_are_too_many_leave_the_largest_out_and_get_run_has_t
     assert len(str(from_struct(whole.run.result.steps[0].result)["blob"])) == 1000 * 1024
 
 
-async def test_a_step_that_a_run_does_not_have_is_not_found(mesh: Mesh) -> None:
-    response = await mesh.orchestrator.ExecutePlan(raw(FIND))
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await mesh.orchestrator.GetRun(
-            orchestrator_service_pb2.GetRunRequest(run_id=response.result.run_id, step_id="nope")
+async def test_of_many_items_the_smallest_are_carried_and_get_run_has_each(mesh: Mesh) -> None:
+    response = await mesh.orchestrator.ExecutePlan(
+        raw(
+            {
+                "id": "each",
+                "skill": "probe_agent__blob",
+                "for_each": [900, 1000, 800, 700],
+                "arguments": {"kilobytes": "${item}"},
+            }
         )
-    assert refusal_of(caught.value).reason == "STEP_NOT_FOUND"
+    )
+    (step,) = response.result.steps
+    assert [item.result_omitted for item in step.items] == [False, True, False, False]
+    assert [item.HasField("result") for item in step.items] == [True, False, True, True]
+    assert step.result_omitted
+    assert step.items[1].result_bytes > 1000 * 1024
+    one = await mesh.orchestrator.GetRun(
+        orchestrator_service_pb2.GetRunRequest(run_id=response.result.run_id, step_id="each", item_index=1)
+    )
+    (item,) = one.run.result.steps[0].items
+    assert item.index == 1
+    assert len(str(from_struct(item.result)["blob"])) == 1000 * 1024
+
+
+async def test_a_result_that_fits_no_response_with_others_is_fetched_alone(mesh: Mesh) -> None:
+    # Numbers take five times as much on the wire as in JSON.
+    response = await mesh.orchestrator.ExecutePlan(
+        raw({"id": "many", "skill": "probe_agent__zeros", "arguments": {"count": 300_000}})
+    )
+    assert response.result.steps[0].result_omitted
+    run_id = response.result.run_id
+    whole = await mesh.orchestrator.GetRun(orchestrator_service_pb2.GetRunRequest(run_id=run_id))
+    assert whole.run.result.steps[0].result_omitted
+    alone = await mesh.orchestrator.GetRun(orchestrator_service_pb2.GetRunRequest(run_id=run_id, step_id="many"))
+    assert len(alone.run.result.steps[0].result.fields["result"].list_value.values) == 300_000
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ({"step_id": "nope"}, "STEP_NOT_FOUND"),
+        ({"step_id": "nope", "item_index": 0}, "STEP_NOT_FOUND"),
+        ({"step_id": "scan", "item_index": 0}, "STEP_NOT_FOUND"),
+        ({"step_id": "each", "item_index": 2}, "STEP_NOT_FOUND"),
+        ({"item_index": 0}, "REQUEST_INVALID"),
+    ],
+)
+async def test_a_step_or_an_item_that_a_run_does_not_have_is_not_found(
+    mesh: Mesh, place: dict[str, Any], reason: str
+) -> None:
+    each = {"id": "each", "skill": "probe_agent__echo", "for_each": ["a", "b"]}
+    response = await mesh.orchestrator.ExecutePlan(raw(FIND, each))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.orchestrator.GetRun(orchestrator_service_pb2.GetRunRequest(run_id=response.result.run_id, **place))
+    assert refusal_of(caught.value).reason == reason
 
 
 class ForeignAgent(agent_service_pb2_grpc.AgentServicer):

@@ -52,6 +52,41 @@ async def test_what_a_bug_says_is_in_the_log_and_in_nothing_that_is_sent(kind: t
     assert rebuilt.value.message != caught.value.details(), "every incident has its own number"
 
 
+class Panic(BaseException):
+    """As extensions written in Rust raise: no Exception, and the call must be answered all the same."""
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        Panic(MARKER),
+        errors.ResourceExhausted("busy", retry_after_seconds="soon"),  # type: ignore[arg-type]
+        errors.NotFound("gone", metadata={"id": 7}),  # type: ignore[dict-item]
+    ],
+    ids=["panic", "text for a number", "number for a text"],
+)
+async def test_whatever_is_raised_the_call_is_answered(raised: BaseException) -> None:
+    async def execute(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
+        raise raised
+
+    async with served(execute) as agent:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await agent.bare_stub.Execute(call(), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert re.fullmatch(r"internal error, incident ([0-9a-f]{16})", caught.value.details() or "")
+
+
+@pytest.mark.parametrize("given", [KeyError("city"), None, 404], ids=["an exception", "nothing", "a number"])
+async def test_an_error_that_was_not_given_a_text_is_sent_all_the_same(given: Any) -> None:  # noqa: ANN401
+    async def execute(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
+        raise errors.NotFound(given)
+
+    async with served(execute) as agent:
+        with pytest.raises(errors.NotFound) as caught:
+            await agent.stub.Execute(call(), timeout=10)
+    assert caught.value.message == str(given)
+
+
 async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_the_fixed_text() -> None:
     async def stream(request: pb.ExecuteStreamRequest, context: Context) -> Messages:
         yield progress("one")
