@@ -20,6 +20,8 @@ KEEPALIVE_SECONDS: Final = 30
 """After so much silence the other side is asked for a sign of life, also without a call."""
 KEEPALIVE_TIMEOUT_SECONDS: Final = 10
 """Without one the connection counts as broken, and so do the calls on it."""
+CONNECT_SECONDS: Final = 5
+"""For a connection to be made: a process that is starting, or a far network, may take more than a moment."""
 _LEAST_PING_INTERVAL_SECONDS: Final = 10  # what a server tolerates; well below what our clients do
 
 _TARGET: Final = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/\[\]]+)):\d+")
@@ -54,8 +56,9 @@ def channel_options(max_receive_bytes: int) -> CoreOptions:
         # Channels to one address would share a connection, and a new one the wait after the failures of an old one.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 5000),
+        # Not a pause, whatever it is called: the time that one attempt to connect may take.
+        ("grpc.min_reconnect_backoff_ms", CONNECT_SECONDS * 1000),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -47,6 +48,46 @@ class Watched:
                 await asyncio.sleep(0)
         finally:
             self.cancelled.set()
+
+
+@asynccontextmanager
+async def held_up(address: str) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
+    """An address whose connections reach the other one only when they are let through.
+
+    Gives the address, an event for a connection that is waiting, and one that lets all through.
+    """
+    waiting, through = asyncio.Event(), asyncio.Event()
+    host, _, port = address.rpartition(":")
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting.set()
+        await through.wait()
+        upstream_reader, upstream_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", waiting, through
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+async def test_a_connection_that_takes_its_time_is_waited_for() -> None:
+    async with (
+        served() as agent,
+        held_up(agent.server.address) as (address, waiting, through),
+        open_channel(address) as channel,
+    ):
+        answer = asyncio.ensure_future(pb_grpc.AgentStub(channel).Execute(call(), timeout=30))
+        await waiting.wait()
+        done, _ = await asyncio.wait([answer], timeout=0.5)
+        assert not done, "given up before the other side had time to answer"
+        through.set()
+        await answer
 
 
 async def seen_timeout(explicit: float | None, deadline: Deadline | None) -> float | None:
