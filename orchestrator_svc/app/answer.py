@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import EffectNotAllowed, PlanInvalid
+from agentmesh.errors import PlanInvalid
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.execute import Executor
 from orchestrator_svc.app.membership import Membership
@@ -19,7 +19,7 @@ from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import Writer
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
-from orchestrator_svc.core.validate import Limits, PlanRejected, effect_violations, validate
+from orchestrator_svc.core.validate import Limits, PlanRejected, validate
 from orchestrator_svc.core.verdict import judge
 
 
@@ -68,7 +68,5 @@ class Answering:
             raise PlanInvalid(
                 f"the plan breaks {len(rejected.violations)} rules", violations=rejected.violations
             ) from rejected
-        violations = effect_violations(plan, scope.max_effect)
-        if violations:
-            raise EffectNotAllowed("the plan uses skills above max_effect", violations=violations)
+        scope.check(plan)
         return plan

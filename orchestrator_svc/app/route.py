@@ -46,6 +46,16 @@ class Scope:
             )
         return catalog.only(self.allowed_skills) if self.allowed_skills else catalog
 
+    def check(self, plan: Plan) -> None:
+        """Let a plan pass that changes no more than the request allows.
+
+        Raises:
+            EffectNotAllowed: With every step whose skill is above `max_effect`.
+        """
+        violations = effect_violations(plan, self.max_effect)
+        if violations:
+            raise EffectNotAllowed("the plan uses skills above max_effect", violations=violations)
+
 
 @dataclass(frozen=True, slots=True)
 class RouteLimits:
@@ -83,9 +93,7 @@ class Router:
         budget = deadline.at_most(deadline.remaining() * self._limits.share_of_deadline)
         with run.timed("route"):
             run.plan = await self._planned(run, offered, allowed, budget)
-        violations = effect_violations(run.plan, scope.max_effect)
-        if violations:
-            raise EffectNotAllowed("the plan uses skills above max_effect", violations=violations)
+        scope.check(run.plan)
         return run.plan
 
     async def _planned(self, run: Run, offered: Catalog, allowed: Catalog, budget: Deadline) -> Plan:
