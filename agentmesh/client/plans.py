@@ -1,4 +1,4 @@
-"""Plans between the plan language (JSON) and its message. What a plan means is judged by the orchestrator alone."""
+"""A caller's plan becomes a message. What it means is judged by the orchestrator alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from google.protobuf import struct_pb2
 from agentmesh import errors
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject, check_limits, kind_of
-from agentmesh.transport.structs import from_struct, from_value, to_struct, to_value
+from agentmesh.transport.structs import to_struct, to_value
 from agentmesh.v1 import plan_pb2
 
 MAX_PLAN_BYTES: Final = 2 * 1024 * 1024
@@ -17,11 +17,6 @@ MAX_PLAN_BYTES: Final = 2 * 1024 * 1024
 _MAX_DEPTH: Final = 28
 """An argument may be nested 24 deep, and `steps`, the step and `arguments` are around it."""
 _KEYS: Final = ("id", "skill", "arguments", "when", "for_each", "optional", "depends_on")
-
-
-def plan_json(message: plan_pb2.Plan) -> JsonObject:
-    """Return the plan in the plan language, without what equals its default."""
-    return {"steps": [_step_json(step) for step in message.steps]}
 
 
 def plan_message(plan: Json) -> plan_pb2.Plan:
@@ -50,19 +45,6 @@ def plan_message(plan: Json) -> plan_pb2.Plan:
     if violations:
         raise _refused(violations)
     return message
-
-
-def _step_json(step: plan_pb2.PlanStep) -> JsonObject:
-    source: JsonObject = {"id": step.id, "skill": step.skill, "arguments": from_struct(step.arguments)}
-    if step.when:
-        source["when"] = step.when
-    if step.HasField("for_each"):
-        source["for_each"] = from_value(step.for_each)
-    if step.optional:
-        source["optional"] = True
-    if step.depends_on:
-        source["depends_on"] = list(step.depends_on)
-    return source
 
 
 class _StepWriter:

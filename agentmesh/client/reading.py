@@ -12,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentmesh.card_messages import effect_from_message
 from agentmesh.cards import Effect, skill_id
-from agentmesh.client.plans import plan_json
 from agentmesh.client.values import (
     AgentInfo,
     AgentSpending,
@@ -35,6 +34,7 @@ from agentmesh.client.values import (
     Usage,
 )
 from agentmesh.errors import Code
+from agentmesh.plan_messages import plan_to_json
 from agentmesh.transport.status import from_status
 from agentmesh.transport.structs import from_struct
 from agentmesh.v1 import card_pb2, orchestrator_service_pb2, plan_pb2, registry_service_pb2, run_pb2, usage_pb2
@@ -50,7 +50,7 @@ def read_answer(message: run_pb2.AskResponse) -> Answer:
         outcome=_member(RunOutcome, run_pb2.RunOutcome.DESCRIPTOR, message.outcome),
         text=message.answer,
         answer_source=_member(AnswerSource, run_pb2.AnswerSource.DESCRIPTOR, message.answer_source),
-        plan=plan_json(message.plan),
+        plan=plan_to_json(message.plan),
         plan_source=_plan_source(message.plan_source),
         planner=message.planner,
         steps=tuple(_step(step) for step in message.steps),
@@ -63,7 +63,7 @@ def read_answer(message: run_pb2.AskResponse) -> Answer:
 
 def read_plan(message: orchestrator_service_pb2.PlanResponse) -> RoutedPlan:
     return RoutedPlan(
-        plan=plan_json(message.plan),
+        plan=plan_to_json(message.plan),
         mode=_member(Mode, plan_pb2.Mode.DESCRIPTOR, message.mode),
         plan_source=_plan_source(message.plan_source),
         planner=message.planner,

@@ -16,8 +16,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
-from agentmesh.client.plans import plan_json
 from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.plan_messages import plan_to_json
 from agentmesh.transport.structs import from_struct, from_value
 from agentmesh.v1.plan_pb2 import Plan
 
@@ -43,7 +43,7 @@ def _field(field: FieldDescriptor, value: object) -> Json:
 def _single(field: FieldDescriptor, value: object) -> Json:
     match value:
         case Plan():
-            return plan_json(value)
+            return plan_to_json(value)
         case struct_pb2.Struct():
             return from_struct(value)
         case struct_pb2.Value():

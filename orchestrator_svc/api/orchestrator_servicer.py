@@ -10,10 +10,11 @@ from structlog.contextvars import bind_contextvars
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import FieldNotSupported
 from agentmesh.metadata import RUN_ID
+from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import orchestrator_service_pb2_grpc, plan_pb2, run_pb2
-from orchestrator_svc.api.requests import is_raw, max_effect_of, plan_source_of, question_of, scope_of
-from orchestrator_svc.api.responses import ask_response, plan_message, run_message, usage_message
+from agentmesh.v1 import orchestrator_service_pb2_grpc, run_pb2
+from orchestrator_svc.api.requests import is_raw, max_effect_of, question_of, scope_of
+from orchestrator_svc.api.responses import ask_response, plan_response, run_message
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.route import Scope
@@ -37,15 +38,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
         run = self._answering.runs.begin(question_of(request))
         catalog = await self._answering.plan(run, scope_of(request), _deadline())
-        response = pb.PlanResponse(
-            planner=run.planner, usage=usage_message(run.ledger), catalog_fingerprint=catalog.fingerprint
-        )
-        if run.plan is not None:
-            response.plan.CopyFrom(plan_message(run.plan))
-            response.mode = plan_pb2.Mode.Value(f"MODE_{run.plan.mode}")
-        if run.plan_source is not None:
-            response.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
-        return response
+        return plan_response(run, catalog)
 
     async def ExecutePlan(
         self,
@@ -55,7 +48,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
         raw = is_raw(request.answer_format)
         run = self._begin(Question(request.query), context)
         scope = Scope(max_effect=max_effect_of(request.max_effect))
-        await self._answering.execute_plan(run, plan_source_of(request.plan), scope, _deadline(), raw=raw)
+        await self._answering.execute_plan(run, plan_to_json(request.plan), scope, _deadline(), raw=raw)
         return pb.ExecutePlanResponse(result=await ask_response(run, results=raw or request.include_results))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:

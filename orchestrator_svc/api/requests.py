@@ -8,9 +8,7 @@ from typing import Final, Protocol
 from agentmesh.card_messages import effect_from_message
 from agentmesh.cards import Effect
 from agentmesh.errors import RequestInvalid, Violation, ViolationReason
-from agentmesh.jsonvalues import Json, JsonObject
-from agentmesh.transport import from_struct, from_value
-from agentmesh.v1 import card_pb2, orchestrator_service_pb2, plan_pb2
+from agentmesh.v1 import card_pb2, orchestrator_service_pb2
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
 from orchestrator_svc.app.route import Scope
 
@@ -68,21 +66,3 @@ def max_effect_of(value: card_pb2.Effect.ValueType) -> Effect:
 def is_raw(answer_format: orchestrator_service_pb2.AnswerFormat.ValueType) -> bool:
     """Whether no text is wanted."""
     return answer_format == orchestrator_service_pb2.ANSWER_FORMAT_RAW
-
-
-def plan_source_of(plan: plan_pb2.Plan) -> JsonObject:
-    """Write a plan message in the plan language; what is not set is left out."""
-    return {"steps": [_step(step) for step in plan.steps]}
-
-
-def _step(step: plan_pb2.PlanStep) -> Json:
-    source: JsonObject = {"id": step.id, "skill": step.skill, "arguments": from_struct(step.arguments)}
-    if step.when:
-        source["when"] = step.when
-    if step.HasField("for_each"):
-        source["for_each"] = from_value(step.for_each)
-    if step.optional:
-        source["optional"] = True
-    if step.depends_on:
-        source["depends_on"] = list(step.depends_on)
-    return source

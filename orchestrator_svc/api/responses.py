@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from agentmesh.errors import StepNotFound
-from agentmesh.jsonvalues import Json
-from agentmesh.transport import to_status, to_struct, to_struct_off_loop, to_value
-from agentmesh.v1 import plan_pb2, run_pb2, usage_pb2
+from agentmesh.plan_messages import plan_from_json
+from agentmesh.transport import to_status, to_struct_off_loop
+from agentmesh.v1 import orchestrator_service_pb2, plan_pb2, run_pb2, usage_pb2
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.run import Run, RunState, StepRecord, Timings
+from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome
-from orchestrator_svc.core.plan import Plan, Step
+from orchestrator_svc.core.plan import Step
 
 MAX_RESULTS_BYTES: Final = 3 * 1024 * 1024
 """Results in one response, serialized; clients receive 4 MiB by default."""
@@ -31,13 +32,11 @@ async def ask_response(run: Run, *, results: bool) -> run_pb2.AskResponse:
     response = run_pb2.AskResponse(
         run_id=run.id,
         answer=run.answer,
-        planner=run.planner,
-        usage=usage_message(run.ledger),
+        usage=_usage(run.ledger),
         timings=_timings(run.timings),
     )
+    _put_plan(response, run)
     if plan is not None:
-        response.mode = plan_pb2.Mode.Value(f"MODE_{plan.mode}")
-        response.plan.CopyFrom(plan_message(plan))
         ended = [step for step in plan.steps if step.id in run.steps]
         response.steps.extend(_step(step, run.steps[step.id]) for step in ended)
         if results:
@@ -45,8 +44,6 @@ async def ask_response(run: Run, *, results: bool) -> run_pb2.AskResponse:
             await _carry_what_fits([
                 place for message, step in carriers for place in _places(message, run.steps[step.id].outcome)
             ])  # fmt: skip
-    if run.plan_source is not None:
-        response.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
     if run.outcome is not None:
         response.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{run.outcome}")
     if run.answer_source is not None:
@@ -74,12 +71,24 @@ async def run_message(run: Run, step_id: str = "", item_index: int | None = None
     return message
 
 
-def plan_message(plan: Plan) -> plan_pb2.Plan:
-    """A plan as it was written."""
-    return plan_pb2.Plan(steps=[_plan_step(step.source) for step in plan.steps])
+def plan_response(run: Run, catalog: Catalog) -> orchestrator_service_pb2.PlanResponse:
+    """What would run for a question, and the catalog that it was made for."""
+    response = orchestrator_service_pb2.PlanResponse(usage=_usage(run.ledger), catalog_fingerprint=catalog.fingerprint)
+    _put_plan(response, run)
+    return response
 
 
-def usage_message(ledger: Ledger) -> usage_pb2.Usage:
+def _put_plan(message: run_pb2.AskResponse | orchestrator_service_pb2.PlanResponse, run: Run) -> None:
+    """The plan of a run and who made it, as far as there is one."""
+    message.planner = run.planner
+    if run.plan is not None:
+        message.mode = plan_pb2.Mode.Value(f"MODE_{run.plan.mode}")
+        message.plan.CopyFrom(plan_from_json(run.plan.to_json()))
+    if run.plan_source is not None:
+        message.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
+
+
+def _usage(ledger: Ledger) -> usage_pb2.Usage:
     """What a run has cost so far."""
     return usage_pb2.Usage(
         llm_calls=ledger.llm_calls,
@@ -126,21 +135,6 @@ async def _carry_item(message: run_pb2.StepResult, outcome: Outcome, index: int)
     message.items.append(_item(index, items[index]))
     if items[index].result is not None:
         await _Place(message.items[0], message, items[index]).carry()
-
-
-def _plan_step(source: Mapping[str, Json]) -> plan_pb2.PlanStep:
-    arguments, when, depends_on = source.get("arguments"), source.get("when"), source.get("depends_on")
-    step = plan_pb2.PlanStep(
-        id=str(source["id"]),
-        skill=str(source["skill"]),
-        arguments=to_struct(arguments) if isinstance(arguments, dict) else None,
-        when=when if isinstance(when, str) else "",
-        optional=source.get("optional") is True,
-        depends_on=[str(name) for name in depends_on] if isinstance(depends_on, list) else [],
-    )
-    if "for_each" in source:
-        step.for_each.CopyFrom(to_value(source["for_each"]))
-    return step
 
 
 def _step(step: Step, record: StepRecord) -> run_pb2.StepResult:

@@ -14,10 +14,11 @@ from google.rpc import code_pb2
 from agentmesh import client as api
 from agentmesh import errors
 from agentmesh.client import AsyncMeshClient, Effect, MeshClient, Role, RunOutcome, StepOutcome, StepReason, Turn
-from agentmesh.client.plans import plan_json, plan_message
+from agentmesh.client.plans import plan_message
 from agentmesh.client.wire_json import message_json
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, Violation, ViolationReason
+from agentmesh.plan_messages import plan_to_json
 from agentmesh.transport.status import to_status
 from agentmesh.v1 import card_pb2, plan_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
@@ -253,5 +254,5 @@ async def test_a_value_of_a_later_version_is_unknown_and_no_error(mesh: Scripted
 
 
 def test_a_plan_survives_the_way_there_and_back() -> None:
-    assert plan_json(plan_message(samples.PLAN)) == samples.PLAN
-    assert plan_json(plan_message({"steps": []})) == {"steps": []}
+    assert plan_to_json(plan_message(samples.PLAN)) == samples.PLAN
+    assert plan_to_json(plan_message({"steps": []})) == {"steps": []}
