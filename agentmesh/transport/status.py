@@ -74,6 +74,20 @@ _CODES: Final = frozenset(Code) - {Code.OK}
 _OVER_SIZE: Final = re.compile(
     r"(?:(CLIENT|SERVER): )?\b(sent|received) message larger than max \((\d+) vs\. (\d+)\)", re.IGNORECASE
 )
+_OF_THE_CORE: Final = re.compile(
+    r"failed to connect to|errors resolving |Failed to create XdsClient|empty address list|Stream removed|Socket closed"
+    r"|Connection reset|Broken pipe|recvmsg|Transport closed|GOAWAY|Cancelling all calls|keepalive|ping timeout"
+    r"|Received RST_STREAM|Endpoint closing",
+    re.IGNORECASE,
+)
+"""How texts begin that the gRPC core makes of a connection: not a peer's words, and nothing for callers."""
+_IN_OUR_WORDS: Final = (
+    (re.compile("Connection refused"), "nothing listens there"),
+    (re.compile("No such file"), "there is no such socket"),
+    (re.compile("timed out|timeout", re.IGNORECASE), "it does not answer"),
+    (re.compile("errors resolving"), "there is no such name"),
+    (re.compile("failed to connect|XdsClient|address list", re.IGNORECASE), "no connection could be made"),
+)
 _REMOTE_REASON: Final = "remote_reason"
 _REMOTE_DOMAIN: Final = "remote_domain"
 
@@ -191,9 +205,15 @@ def _foreign(message: str, code: Code, received: Received, peer: str) -> MeshErr
     if code is Code.CANCELLED:
         return _rebuild(errors.RunCancelled, f"{peer} cancelled the call", code, received)
     if code is Code.UNAVAILABLE and not received.reason:
-        return _rebuild(errors.Unreachable, f"{peer} is unavailable: {message or 'no reason given'}", code, received)
+        return _rebuild(errors.Unreachable, f"{peer} is unavailable: {_why_unavailable(message)}", code, received)
     text = message or f"{peer} answered {code.name} without a message"
     return _rebuild(errors.RemoteError, text, code, received)
+
+
+def _why_unavailable(message: str) -> str:
+    if not _OF_THE_CORE.match(message):
+        return message or "no reason given"
+    return next((words for pattern, words in _IN_OUR_WORDS if pattern.search(message)), "the connection broke")
 
 
 def _over_size(text: str, peer: str) -> MeshError | None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agentmesh import errors
 from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
-from agentmesh.transport import code_of, from_rpc_error, from_status, reason_of, to_status
+from agentmesh.transport import code_of, from_rpc_error, from_status, open_channel, reason_of, to_status
 from agentmesh.transport.details import MAX_TRAILER_BYTES, STATUS_KEY, trailer_bytes
 from agentmesh.transport.status import TABLE
 from agentmesh.v1 import agent_service_pb2 as pb
@@ -304,12 +304,43 @@ def test_a_code_that_is_none_counts_as_unknown(code: int) -> None:
 
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
     async with served() as agent:
-        address = agent.server.address
         await agent.server.stop()
-        with pytest.raises(errors.Unreachable, match="the agent is unavailable: ") as caught:
+        with pytest.raises(errors.Unreachable) as caught:
             await agent.stub.Execute(call(), timeout=10)
+        assert caught.value.message == "the agent is unavailable: nothing listens there"
         assert caught.value.transient
-    assert address
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1:1", "nothing listens there"),
+        ("unix:/no/such.sock", "there is no such socket"),
+    ],
+)
+async def test_why_there_is_no_connection_is_said_in_our_words(address: str, why: str) -> None:
+    async with open_channel(address, peer="the agent") as channel:
+        with pytest.raises(errors.Unreachable) as caught:
+            await pb_grpc.AgentStub(channel).Execute(call(), timeout=10)
+    assert caught.value.message == f"the agent is unavailable: {why}"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Socket closed", "the connection broke"),
+        ("Stream removed (Socket closed)", "the connection broke"),
+        ("GOAWAY received; Error code: 2; Debug Text: Cancelling all calls", "the connection broke"),
+        ("failed to connect to all addresses; last error: connection attempt timed out", "it does not answer"),
+        ("errors resolving x: [field:hostname lookup error:...]", "there is no such name"),
+        ("Failed to create XdsClient: no bootstrap", "no connection could be made"),
+        ("the database said: Connection refused", "the database said: Connection refused"),
+        ("", "no reason given"),
+    ],
+)
+def test_what_the_core_says_of_a_connection_is_not_passed_on_and_what_a_peer_says_is(text: str, why: str) -> None:
+    status = status_pb2.Status(code=Code.UNAVAILABLE, message=text)
+    assert from_status(status, "the agent").message == f"the agent is unavailable: {why}"
 
 
 async def test_a_server_that_dies_under_a_call_is_unreachable() -> None:
