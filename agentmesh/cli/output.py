@@ -152,13 +152,12 @@ class TerminalOutput(Output):
         self.line((title, "bold"), ("  " + note if note else "", "dim"))
 
     def text(self, text: str, *, markdown: bool = False) -> None:
-        if not markdown:
+        if not markdown or not self.marks:  # the layout draws bullets and rules
             self._print(visible(text.rstrip("\n")))
             return
-        from rich.markdown import Markdown  # noqa: PLC0415 - only for an answer of a model
+        from agentmesh.cli.markdown import MarkdownAnswer  # noqa: PLC0415 - only for an answer
 
-        # Without hyperlinks: a link must show where it leads.
-        self._print(Markdown(visible(text), hyperlinks=False))
+        self._print(MarkdownAnswer(visible(text)))
 
     def tree(self, nodes: Sequence[Node]) -> None:
         from rich.tree import Tree  # noqa: PLC0415
@@ -183,7 +182,7 @@ class TerminalOutput(Output):
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        with self._console.status(_styled([(what, "dim")]), spinner="dots"):
+        with self._console.status(_styled([(what, "dim")]), spinner="dots" if self.marks else "line"):
             yield
 
     def _print(self, what: RenderableType) -> None:

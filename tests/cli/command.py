@@ -60,13 +60,13 @@ async def start(
     return process
 
 
-async def run_in_terminal(*arguments: str, columns: int = 100) -> Ended:
+async def run_in_terminal(*arguments: str, columns: int = 100, environment: dict[str, str] | None = None) -> Ended:
     """Run with a terminal for stdout and stderr, which arrive together in `out`."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    whole = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **(environment or {})}
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
+        *PROGRAM, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=whole
     )
     os.close(theirs)
     reading = asyncio.create_task(asyncio.to_thread(_read_all, ours))

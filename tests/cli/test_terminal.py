@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.cli import samples
 from tests.cli.command import run_in_terminal, without_styles
 from tests.cli.scripted_mesh import ScriptedMesh
@@ -48,3 +50,46 @@ async def test_help_is_laid_out_for_people() -> None:
     assert ended.code == 0
     assert "\x1b[" in ended.out
     assert "Exit codes:" in without_styles(ended.out)
+
+
+_TABLE = """
+| component | metric | at | value | expected | score | started at |
+| --------- | ------ | -- | ----: | -------: | ----: | ---------- |
+| config_agent | cpu_percent | 2026-11-22T10:58:39Z | 113.05 | 1.5 | 73.623 | 2026-11-22T10:58:20Z |
+| host | memory_percent | 2026-11-22T10:56:27Z | 5.47 | 4.206 | 3.72 | 2026-11-22T10:56:20Z |
+"""
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept", "left_out"),
+    [
+        (120, "config_agent  cpu_percent     2026-11-22T10:58:39Z  113.05       1.5  73.623  2026-11-22T10:58:20Z", ""),
+        (80, "config_agent  cpu_percent     2026-11-22T10:58:39Z  113.05       1.5  73.623", "started at"),
+        (40, "config_agent  cpu_percent", "at, value, expected, score, started"),
+    ],
+)
+async def test_a_table_keeps_whole_columns_and_says_which_have_no_room(
+    mesh: ScriptedMesh, columns: int, kept: str, left_out: str
+) -> None:
+    mesh.answer = samples.offline_answer()
+    mesh.answer.answer = _TABLE
+    lines = without_styles((await run_in_terminal("ask", "q", "--address", mesh.address, columns=columns)).out)
+    assert kept in lines.split("\n")
+    assert (f"(no room in this width for: {left_out}" in lines.replace("\n", " ")) is bool(left_out)
+    assert "…" not in lines
+
+
+async def test_prose_in_a_table_is_wrapped(mesh: ScriptedMesh) -> None:
+    mesh.answer = samples.offline_answer()
+    mesh.answer.answer = f"| what | why |\n| --- | --- |\n| one | {'because ' * 20}|\n"
+    lines = without_styles((await run_in_terminal("ask", "q", "--address", mesh.address, columns=60)).out)
+    assert lines.count("because") == 20
+    assert all(len(line) <= 60 for line in lines.split("\n") if "because" in line)
+
+
+async def test_where_bullets_cannot_be_shown_an_answer_stays_as_it_is(mesh: ScriptedMesh) -> None:
+    mesh.answer = samples.offline_answer()
+    mesh.answer.answer = "- one\n- two\n"
+    ended = await run_in_terminal("ask", "q", "--address", mesh.address, environment={"PYTHONIOENCODING": "ascii"})
+    assert "\n- one\n- two\n" in without_styles(ended.out)
+    assert "\\u" not in ended.out
