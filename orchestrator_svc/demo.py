@@ -61,49 +61,53 @@ def main() -> ExitCode:
     mesh = LocalMesh(process_environment(), logs)
     try:
         mesh.start(ANY_PORT, readiness_lines(output))
-        problems = _ask_all(mesh.address, output)
+        failed = _ask_all(mesh.address, output)
     except MeshDidNotStart as error:
         raise CommandFailed(f"the demo failed: {error}", details=error.lines, advice=advice) from None
     finally:
         stopped = mesh.stop(grace_seconds=_STOP_SECONDS)
     output.line()
     output.line(f"{stopped} processes stopped.")
-    if problems:
-        raise CommandFailed("the demo failed", details=problems, advice=advice)
+    if failed is not None:
+        both = f"{failed.advice}; or {advice}" if failed.advice else advice
+        raise CommandFailed(f"the demo failed: {failed.message}", details=failed.details, advice=both)
     shutil.rmtree(logs, ignore_errors=True)
-    output.line(f"Next: `make up`, then in another terminal `make ask Q={QUESTIONS[1].text!r}`.")
+    output.line("Next: `make up`, then in another terminal")
+    output.line(f"make ask Q={QUESTIONS[1].text!r}")
     return ExitCode.OK
 
 
 def _model(config: Config) -> str:
     if not config.llm_configured:
-        return "offline, without a key or a model: a planner that matches words, and a renderer"
+        return "offline, without a key or a model: a planner by words, a renderer"
     if config.llm_azure_endpoint is not None:
         deployments = config.llm_azure_deployment or ", ".join(config.llm_models)
         return f"model {deployments} at {config.llm_azure_endpoint}"
     return f"model {', '.join(config.llm_models)} at {config.llm_base_url or 'api.openai.com'}"
 
 
-def _ask_all(address: str, output: Output) -> list[str]:
-    """Ask every question and return what went wrong."""
+def _ask_all(address: str, output: Output) -> CommandFailed | None:
+    """Ask the questions; return what went wrong with the first one that did not end as it should."""
     answers: list[tuple[Question, Answer]] = []
-    problems = []
     with MeshClient(address) as mesh:
         for number, question in enumerate(QUESTIONS, start=1):
             output.line()
-            output.line((f"=== {number} of {len(QUESTIONS)}: {question.text}", "bold cyan"))
+            output.line((f"== {number}/{len(QUESTIONS)}: {question.text}", "bold cyan"))
             try:
                 answer = mesh.ask(question.text)
             except MeshError as error:
                 failed = explain_error(error)
-                problems += [f"question {number}: {failed.message}", *failed.details]
-                continue
+                return CommandFailed(
+                    f"question {number}: {failed.message}", details=failed.details, advice=failed.advice
+                )
             show_answer(output, answer)
             answers.append((question, answer))
             if answer.outcome is not question.outcome:
-                problems.append(f"question {number} ended {answer.outcome}, and should have ended {question.outcome}")
+                return CommandFailed(
+                    f"question {number} ended {answer.outcome}, and should have ended {question.outcome}"
+                )
     _summarize(output, answers)
-    return problems
+    return None
 
 
 def _summarize(output: Output, answers: Sequence[tuple[Question, Answer]]) -> None:

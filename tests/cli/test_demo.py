@@ -56,11 +56,14 @@ async def test_with_a_model_it_asks_the_model_and_says_so(llm: ScriptedLlm) -> N
 
 
 async def test_with_a_model_that_refuses_it_fails_and_says_why(llm: ScriptedLlm) -> None:
-    llm.to_route(*[Fails(401)] * 4)
+    llm.to_route(Fails(401))
     code, shown = await _demo(AGENTMESH_LLM_BASE_URL=llm.base_url, AGENTMESH_LLM_MODELS="scripted-model")
     assert code == 1, shown
-    assert "error: the demo failed\n  question 1: " in shown
+    assert "error: the demo failed: question 1: " in shown
     assert "LLM_REFUSED" in shown
+    assert "what to do: `agentmesh config` shows which model is asked" in shown
+    assert "2/4" not in shown, "the next question would end like the first"
+    assert "summary" not in shown
     assert "\n4 processes stopped.\n" in shown
     assert "Traceback" not in shown
 
@@ -77,14 +80,15 @@ def test_the_demo_asks_four_questions_and_leaves_nothing() -> None:
     shown, children = [], []
     for line in process.stdout:
         shown.append(line.rstrip("\n"))
-        if line.startswith("=== 1 of 4"):
+        if line.startswith("== 1/4"):
             children = psutil.Process(process.pid).children(recursive=True)
     process.stdout.close()
     assert process.wait() == 0, "\n".join(shown)
     assert len(children) == 4
     assert shown[0].startswith("agentmesh demo: offline, without a key")
-    assert sum(line.startswith("=== ") for line in shown) == 4
-    assert shown[-2] == "4 processes stopped."
-    assert shown[-1].startswith("Next: `make up`")
+    assert sum(line.startswith("== ") for line in shown) == 4
+    assert shown[-3] == "4 processes stopped."
+    assert shown[-2].startswith("Next: `make up`")
+    assert shown[-1].startswith("make ask Q='")
     _, alive = psutil.wait_procs(children, timeout=40.0)
     assert alive == []
