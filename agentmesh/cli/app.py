@@ -16,6 +16,7 @@ from agentmesh.cli.exits import MEANINGS
 from agentmesh.cli.plugins import PluginGroup
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+_HIGHEST_PORT: Final = 65_535
 
 _ABOUT: Final = "Ask a mesh of AI agents: one question is routed once, its plan runs, one answer comes back."
 _FIRST_STEPS: Final = 'First `agentmesh up`, then in another terminal `agentmesh ask "What are the current metrics?"`.'
@@ -78,6 +79,11 @@ def _positive(value: float | None) -> float | None:
 def _address(value: str) -> str:
     if not value.strip() or any(character.isspace() for character in value):
         raise typer.BadParameter("must be host:port, unix:/path or another gRPC target")
+    if value.startswith(("http:", "https:")):
+        raise typer.BadParameter("must be host:port without a scheme: this is gRPC, no web page")
+    port = value.rpartition(":")[2]
+    if port.isdecimal() and int(port) > _HIGHEST_PORT:  # gRPC would take the remainder of 65536
+        raise typer.BadParameter(f"has port {port}, and {_HIGHEST_PORT} is the highest")
     return value
 
 

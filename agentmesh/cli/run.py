@@ -4,15 +4,18 @@ unless `--debug` asks for it.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Final, TextIO
 
 from agentmesh.cli.app import Invocation, build_command
 from agentmesh.cli.exits import CommandFailed, ExitCode, OutputClosed
 from agentmesh.grpc_core_log import silence
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -65,6 +68,8 @@ def _explained(error: Exception, *, debug: bool) -> CommandFailed:
         traceback.print_exc()
     if isinstance(error, MeshError):
         return explain_error(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:  # a file of ours has a name
+        return CommandFailed(f"the output cannot be written: {error.strerror}")
     return CommandFailed(
         f"a bug of this command: {type(error).__name__}: {error}",
         advice="" if debug else "run `agentmesh --debug ...` to see where, and report it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -61,11 +62,21 @@ def _skill(skill: SkillInfo) -> Node:
 
 
 def _argument(schema: JsonObject, *, required: bool) -> str:
-    kind = schema.get("type")
-    parts = [kind] if isinstance(kind, str) else []
+    kind = _kind(schema)
+    parts = [kind] if kind else []
     choices = schema.get("enum")
     if isinstance(choices, list):
         parts.append("one of " + ", ".join(str(choice) for choice in choices))
-    parts.append("required" if required else f"default {schema['default']}" if "default" in schema else "optional")
+    default = schema.get("default")
+    shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+    parts.append("required" if required else "optional" if default is None else f"default {shown}")
     described = schema.get("description")
     return f" ({', '.join(parts)})" + (f"  {described}" if isinstance(described, str) else "")
+
+
+def _kind(schema: JsonObject) -> str:
+    """The types that it takes, e.g. `string or integer`; null apart; empty where the schema does not say."""
+    options = schema.get("anyOf", [schema])
+    given = [option.get("type") for option in options if isinstance(option, dict)] if isinstance(options, list) else []
+    names = [name for kind in given for name in (kind if isinstance(kind, list) else [kind]) if isinstance(name, str)]
+    return " or ".join(name for name in dict.fromkeys(names) if name != "null")

@@ -1,6 +1,8 @@
 """What is wrong is told in a few lines on stderr, with exit code 2 or, where nothing answers, 5; never a traceback."""
 
+import asyncio
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from agentmesh.cli.plan_files import read_plan
 from agentmesh.client.plans import plan_message
 from agentmesh.jsonvalues import Json
 from tests.cli import samples
-from tests.cli.command import Ended, run, run_in_terminal
+from tests.cli.command import PROGRAM, Ended, run, run_in_terminal
 from tests.cli.scripted_mesh import ScriptedMesh
 
 
@@ -35,11 +37,37 @@ async def test_an_address_where_nothing_answers_says_so_and_what_to_do() -> None
     )
 
 
-@pytest.mark.parametrize("address", ["", "a b", "127.0.0.1:50051 ", "nonsense://x:1", "127.0.0.1:99999"])
-def test_what_is_no_address_is_refused(address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["agents", "--address", address, "--timeout", "5"])
-    assert code in (2, 5)
-    _assert_refused(Ended(code, *capsys.readouterr()), code)
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("", 2, "must be host:port"),
+        ("a b", 2, "must be host:port"),
+        ("127.0.0.1:50051 ", 2, "must be host:port"),
+        ("http://127.0.0.1:50051", 2, "without a scheme"),
+        ("127.0.0.1:99999", 2, "65535 is the highest"),  # gRPC takes 34463 for it, where another service may listen
+        ("nonsense://x:1", 5, "nonsense://x:1 is unavailable"),
+    ],
+)
+def test_what_is_no_address_is_refused(address: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = main(["agents", "--address", address, "--timeout", "5"])
+    _assert_refused(Ended(ended, *capsys.readouterr()), code, said)
+
+
+@pytest.mark.parametrize("arguments", [["ask", "q"], ["agents", "--json"], ["--help"]])
+async def test_a_full_disk_is_no_bug_of_the_program(mesh: ScriptedMesh, arguments: list[str]) -> None:
+    mesh.answer = samples.full_answer() if arguments == ["ask", "q"] else samples.listing()
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=full,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "AGENTMESH_ORCHESTRATOR_ADDRESS": mesh.address},
+    )
+    os.close(full)
+    _, said = await process.communicate()
+    assert (process.returncode, said.decode()) == (1, "error: the output cannot be written: No space left on device\n")
 
 
 @pytest.mark.parametrize(
