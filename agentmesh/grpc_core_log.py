@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 
 
 def silence(environment: MutableMapping[str, str]) -> None:
-    """Turn it off, unless GRPC_VERBOSITY asks for it. Call it in `main`, before the first channel or server.
+    """Turn it off, unless GRPC_VERBOSITY asks for it. Only for programs, and before `grpc` is imported: then it is read.
 
     What matters of it is in the statuses that calls end with.
     """

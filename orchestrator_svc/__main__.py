@@ -11,14 +11,15 @@ import structlog
 from agentmesh.event_loop import loop_factory
 from agentmesh.grpc_core_log import silence
 from agentmesh.telemetry.logs import configure_logs
-from agentmesh.transport import CannotListen, run_until_signal
-from orchestrator_svc.bootstrap import build
 from orchestrator_svc.config import ConfigInvalid, LoadedConfig, read_config
 
 _log = structlog.get_logger("orchestrator_svc")
 
 
 async def _serve(loaded: LoadedConfig) -> None:
+    from agentmesh.transport import run_until_signal  # noqa: PLC0415 - after `silence`
+    from orchestrator_svc.bootstrap import build  # noqa: PLC0415
+
     config = loaded.config
     orchestrator = build(config)
     await orchestrator.start()
@@ -44,6 +45,8 @@ def main() -> int:
         return 2
     silence(os.environ)
     configure_logs(level=loaded.config.log_level)
+    from agentmesh.transport import CannotListen  # noqa: PLC0415 - the core of gRPC reads the variable when it comes
+
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(loaded))

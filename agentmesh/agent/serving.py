@@ -16,7 +16,6 @@ from agentmesh.agent.running import BeforeDrain, Program, live
 from agentmesh.agent.settings import Settings, read_settings
 from agentmesh.env import EnvironmentInvalid
 from agentmesh.event_loop import loop_factory
-from agentmesh.grpc_core_log import silence
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.transport import CannotListen, MeshServer, run_until_signal
 
@@ -36,7 +35,6 @@ def serve_until_signal(program: Program) -> None:
     name = program.card.name
     try:
         settings = read_settings(os.environ)
-        silence(os.environ)
         configure_logs(level=settings.log_level)
         _run(_serve(program, settings))
     except EnvironmentInvalid as error:

@@ -251,6 +251,16 @@ async def test_a_refused_registration_ends_it_with_1_and_every_violation(tmp_pat
     ]
 
 
+async def test_an_address_that_is_taken_ends_it_with_1_and_one_line(tmp_path: Path) -> None:
+    async with (
+        serving(RegistryServer(heartbeat_seconds=60)) as other,
+        started(TEN_LINES, tmp_path, AGENTMESH_AGENT_LISTEN=other.address) as process,
+    ):
+        code, text = await process.end()
+    assert code == 1
+    assert text == f"agent greeting_agent: cannot listen on {other.address}: Address already in use\n"
+
+
 @pytest.mark.parametrize(
     ("environment", "named"),
     [
