@@ -27,6 +27,7 @@ from orchestrator_svc.api.requests import NOT_SUPPORTED
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.membership import Membership
+from orchestrator_svc.app.ports.agent_caller import AgentCaller
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
@@ -82,23 +83,38 @@ class Orchestrator:
         await self.close()
 
 
-def build(config: Config, *, clock: Clock | None = None, minds: Minds | None = None) -> Orchestrator:
+def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     """Put an orchestrator together; call it inside the running event loop.
 
     Args:
         config: Every setting.
-        clock: Time; the machine's by default.
         minds: Planner and synthesizer; by default the configured model, or offline.
 
     Raises:
         CannotListen: The address is taken, or may not be served without TLS.
     """
-    clock = clock or SystemClock()
+    clock = SystemClock()
     minds = minds or _minds(config)
     membership = Membership(MemoryAgentStore(clock), clock)
     caller = GrpcAgentCaller(membership.endpoint_of, membership.addresses)
+    answering = _answering(config, clock, minds, membership, caller)
+    orchestrator = Service(
+        ORCHESTRATOR, orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server, OrchestratorServicer(answering)
+    )
+    registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, RegistryServicer(membership))
+    server = build_server(
+        config.listen,
+        [orchestrator, registry],
+        allow_plaintext=config.allow_plaintext,
+        max_call_seconds=config.max_ask_seconds,
+        not_supported=NOT_SUPPORTED,
+    )
+    return Orchestrator(server, membership, caller, minds)
+
+
+def _answering(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Answering:
     plan_limits = Limits(max_steps=config.max_steps)
-    answering = Answering(
+    return Answering(
         runs=Runs(MemoryRunStore(config.runs_kept), clock),
         membership=membership,
         router=Router(
@@ -121,21 +137,6 @@ def build(config: Config, *, clock: Clock | None = None, minds: Minds | None = N
         ),
         limits=plan_limits,
     )
-    server = build_server(
-        config.listen,
-        [
-            Service(
-                ORCHESTRATOR,
-                orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server,
-                OrchestratorServicer(answering),
-            ),
-            Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, RegistryServicer(membership)),
-        ],
-        allow_plaintext=config.allow_plaintext,
-        max_call_seconds=config.max_ask_seconds,
-        not_supported=NOT_SUPPORTED,
-    )
-    return Orchestrator(server, membership, caller, minds)
 
 
 def _minds(config: Config) -> Minds:
