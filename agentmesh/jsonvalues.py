@@ -11,12 +11,17 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from agentmesh import errors
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-JsonObject: TypeAlias = "dict[str, Json]"
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+    JsonObject: TypeAlias = "dict[str, Json]"
+else:
+    # Where hints are read at run time, as those of skills are, a type that contains itself would have no end.
+    Json = Any
+    JsonObject = dict[str, Any]
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
 """One result, as compact JSON in UTF-8."""
@@ -25,6 +30,8 @@ MAX_DEPTH: Final = 24
 MAX_INTEGER: Final = 2**53
 """The greatest magnitude up to which every integer is a double."""
 
+OFF_LOOP_BYTES: Final = 64 * 1024
+"""Larger values are checked and converted in a thread: 64 kB take some 10 ms, and others wait on the event loop."""
 WRAPPED: Final = "result"
 """A result that is no object travels as the one member of this name: a message carries an object."""
 

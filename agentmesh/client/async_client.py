@@ -11,9 +11,8 @@ from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.requests import Turn
 from agentmesh.client.values import Answer, Listing, RoutedPlan, RunRecord
-from agentmesh.jsonvalues import JsonObject
+from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject
 from agentmesh.transport.channel import open_channel
-from agentmesh.transport.structs import OFF_LOOP_BYTES
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorStub
 from agentmesh.v1.registry_service_pb2 import ListAgentsRequest
 from agentmesh.v1.registry_service_pb2_grpc import RegistryStub

@@ -9,15 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from typing import Final
 
 from google.protobuf import struct_pb2
 
 from agentmesh import errors
-from agentmesh.jsonvalues import MAX_DEPTH, MAX_INTEGER, Json, JsonObject, check_limits
-
-OFF_LOOP_BYTES: Final = 64 * 1024
-"""Larger values are converted in a thread: 64 kB take some 10 ms, and others wait on the event loop."""
+from agentmesh.jsonvalues import MAX_DEPTH, MAX_INTEGER, OFF_LOOP_BYTES, Json, JsonObject, check_limits
 
 
 def to_struct(value: JsonObject, *, max_depth: int = MAX_DEPTH) -> struct_pb2.Struct:

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
-from agentmesh.jsonvalues import digest
+from agentmesh.jsonvalues import OFF_LOOP_BYTES, digest
 from orchestrator_svc.app.attempt import outcome_of_failure
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
 from orchestrator_svc.app.run import Run, StepRecord
@@ -25,9 +24,6 @@ from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gath
 from orchestrator_svc.core.plan import Plan, Step
 from orchestrator_svc.core.results import accept
 from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
-
-LARGE_REPLY_BYTES: Final = 64 * 1024
-"""Above this a result is checked off the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +173,6 @@ class _Execution:
 
 async def _accepted(step: Step, reply: AgentReply) -> Outcome:
     """Check a result; a large one in a thread, because a megabyte takes tens of milliseconds."""
-    if reply.wire_bytes <= LARGE_REPLY_BYTES:
+    if reply.wire_bytes <= OFF_LOOP_BYTES:
         return accept(step.skill, reply.result)
     return await asyncio.to_thread(accept, step.skill, reply.result)
