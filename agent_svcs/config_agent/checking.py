@@ -26,28 +26,17 @@ def check_component(directory: ConfigDirectory, component: str) -> CheckedConfig
     file = directory.find(component)
     content = directory.read(file.name)
     findings: list[Finding] = []
-    config: JsonObject = {}
+    config: JsonObject | None = None
     defaulted: list[str] = []
-    readable = True
     try:
         config = parse(content.data, file.format)
     except Malformed as error:
-        readable = False
         findings.append(_cannot_be_read(file.name, error))
     schema_file = f"{component}{SCHEMA_SUFFIX}" if directory.has_schema(component) else None
     if schema_file is not None:
-        try:
-            schema = parse(directory.read(schema_file).data, "json", max_depth=MAX_SCHEMA_DEPTH)
-            if readable:
-                defaulted = add_defaults(config, schema)
-                findings += check(config, schema)
-        except Malformed as error:
-            findings.append(_cannot_be_read(schema_file, error))
-        except errors.SkillFailed as error:
-            findings.append(Finding("", error.message, None))
-        except ValueError as error:
-            findings.append(Finding("", f"{schema_file} is no usable JSON Schema: {error}", None))
-    masked = mask_config(config)
+        defaulted, broken = _completed(config, directory, schema_file)
+        findings += broken
+    masked = mask_config(config or {})
     return CheckedConfig(
         component=component,
         file=file.name,
@@ -62,6 +51,25 @@ def check_component(directory: ConfigDirectory, component: str) -> CheckedConfig
         defaulted=defaulted,
         masked=masked.paths,
     )
+
+
+def _completed(
+    config: JsonObject | None, directory: ConfigDirectory, schema_file: str
+) -> tuple[list[str], list[Finding]]:
+    """Adds the defaults of the schema to a configuration that could be read: which were added, and what breaks it."""
+    defaulted: list[str] = []
+    try:
+        schema = parse(directory.read(schema_file).data, "json", max_depth=MAX_SCHEMA_DEPTH)
+        if config is None:
+            return [], []
+        defaulted = add_defaults(config, schema)
+        return defaulted, check(config, schema)
+    except Malformed as error:
+        return defaulted, [_cannot_be_read(schema_file, error)]
+    except errors.SkillFailed as error:
+        return defaulted, [Finding("", error.message, None)]
+    except ValueError as error:
+        return defaulted, [Finding("", f"{schema_file} is no usable JSON Schema: {error}", None)]
 
 
 def _cannot_be_read(name: str, error: Malformed) -> Finding:
