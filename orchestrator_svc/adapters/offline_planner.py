@@ -1,8 +1,7 @@
 """Plans without a language model: clauses, a word index over the cards, and schemas.
 
 It reads English. It is less able than a model, and abstains where it is not sure: benchmarks/routing says how often it
-is right. Reading order of `adapters/offline`: mentions -> clauses -> skill_index -> evidence -> filling -> steps ->
-composition.
+is right. The understanding is in `adapters/offline`.
 """
 
 from __future__ import annotations
