@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
+from agentmesh import errors
+
 HOP_MARGIN_SECONDS: Final = 0.020
 """Kept back on each hop, so that the inner one reports its timeout before the outer one gives up."""
 
@@ -55,3 +57,19 @@ class Deadline:
 
 current_deadline: ContextVar[Deadline | None] = ContextVar("agentmesh_deadline", default=None)
 """Deadline of the call that is being served; None outside of one."""
+
+
+def timeout_of_call(peer: str, explicit: float | None) -> float | None:
+    """Return the timeout of a call to `peer`, in seconds; None for none.
+
+    It is the smaller of what is asked for and what remains of `current_deadline`, less the margin of a hop.
+
+    Raises:
+        errors.DeadlineExceeded: Nothing is left, so the call is not worth sending.
+    """
+    deadline = current_deadline.get()
+    left = math.inf if deadline is None else deadline.remaining() - HOP_MARGIN_SECONDS
+    timeout = left if explicit is None else min(explicit, left)
+    if timeout <= 0:
+        raise errors.DeadlineExceeded(f"no time was left to call {peer}")
+    return None if timeout == math.inf else timeout

@@ -6,19 +6,17 @@ other's way inside grpc.aio.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
 import grpc
 
-from agentmesh import errors
 from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.requests import Turn
 from agentmesh.client.values import Answer, Listing, RoutedPlan, RunRecord
-from agentmesh.deadline import HOP_MARGIN_SECONDS, current_deadline
+from agentmesh.deadline import timeout_of_call
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
 from agentmesh.transport.status import from_rpc_error
@@ -128,22 +126,13 @@ class MeshClient:
         request: _Request,
         timeout_seconds: float | None,
     ) -> _Response:
-        call = method.future(request, timeout=self._timeout(timeout_seconds))
+        call = method.future(request, timeout=timeout_of_call(self._peer, timeout_seconds))
         try:
             return call.result()
         except grpc.RpcError as error:
             raise from_rpc_error(_as_aio(cast("grpc.Call", error)), self._peer) from error
         finally:
             call.cancel()  # after Ctrl-C the server must hear of it; changes nothing for a call that has ended
-
-    def _timeout(self, explicit: float | None) -> float | None:
-        """The smaller of what is asked for and what is left of the call that is being served; as in `open_channel`."""
-        deadline = current_deadline.get()
-        left = math.inf if deadline is None else deadline.remaining() - HOP_MARGIN_SECONDS
-        timeout = left if explicit is None else min(explicit, left)
-        if timeout <= 0:
-            raise errors.DeadlineExceeded(f"no time was left to call {self._peer}")
-        return None if timeout == math.inf else timeout
 
 
 def _as_aio(error: grpc.Call) -> grpc.aio.AioRpcError:

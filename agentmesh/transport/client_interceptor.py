@@ -6,7 +6,6 @@ One class for each kind of call, because grpc.aio registers an interceptor of bo
 from __future__ import annotations
 
 import asyncio
-import math
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import grpc
 
 from agentmesh import errors
-from agentmesh.deadline import HOP_MARGIN_SECONDS, current_deadline
+from agentmesh.deadline import timeout_of_call
 from agentmesh.transport.status import from_rpc_error
 
 _CLOSED: Final = "the connection was closed on this side"
@@ -51,20 +50,11 @@ class _Outgoing:
     def _prepared(self, details: _Details) -> _Details:
         return grpc.aio.ClientCallDetails(
             method=details.method,
-            timeout=self._timeout(details.timeout),
+            timeout=timeout_of_call(self._peer, details.timeout),
             metadata=self._merged(details.metadata),
             credentials=details.credentials,
             wait_for_ready=details.wait_for_ready,
         )
-
-    def _timeout(self, explicit: float | None) -> float | None:
-        """The smaller of what the call asks for and what is left of the deadline; None for neither."""
-        deadline = current_deadline.get()
-        left = math.inf if deadline is None else deadline.remaining() - HOP_MARGIN_SECONDS
-        timeout = left if explicit is None else min(explicit, left)
-        if timeout <= 0:
-            raise errors.DeadlineExceeded(f"no time was left to call {self._peer}")
-        return None if timeout == math.inf else timeout
 
     def _merged(self, own: grpc.aio.Metadata | None) -> grpc.aio.Metadata | None:
         return grpc.aio.Metadata(*self._metadata, *(own or ())) if self._metadata else own
