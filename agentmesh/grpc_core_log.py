@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 
 
 def silence(environment: MutableMapping[str, str]) -> None:
-    """Turn it off, unless GRPC_VERBOSITY asks for it. Only for programs, and before `grpc` is imported: then it is read.
+    """Turn it off, unless GRPC_VERBOSITY asks for it. For programs, before they import `grpc`: then it is read.
 
     What matters of it is in the statuses that calls end with.
     """

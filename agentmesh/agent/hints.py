@@ -13,7 +13,14 @@ from pydantic_core import core_schema
 from agentmesh.agent.schemas import RecursiveType
 from agentmesh.jsonvalues import JsonObject
 
-NO_SCHEMA: Final = (PydanticUserError, PydanticUndefinedAnnotation, PydanticJsonSchemaWarning, RecursiveType)
+NO_SCHEMA: Final = (
+    PydanticUserError,
+    PydanticUndefinedAnnotation,
+    PydanticJsonSchemaWarning,
+    RecursiveType,
+    NameError,
+    RecursionError,
+)
 """What is raised for a type, or a default, that has no JSON Schema which a card can hold."""
 
 
@@ -47,4 +54,9 @@ def raw_schema(adapter: pydantic.TypeAdapter[Any], mode: JsonSchemaMode) -> Json
 
 def first_line(error: Exception) -> str:
     """Return what was wrong, without pydantic's advice and links."""
-    return str(error).strip().splitlines()[0]
+    if isinstance(error, RecursionError):
+        return "the type contains itself"
+    line = str(error).strip().splitlines()[0].partition(". Set `arbitrary_types_allowed")[0]
+    if "is not fully defined" in line:
+        return "an alias in quotes cannot be followed; write the type out, or Json where it contains itself"
+    return line

@@ -92,6 +92,8 @@ def _hints(name: str, function: Callable[..., object]) -> dict[str, Any]:
         ) from None
     except TypeError as error:
         raise SkillDefinitionError(f"{name}(): a type hint cannot be read: {error}") from None
+    except RecursionError:
+        raise SkillDefinitionError(f"{name}(): a type hint contains itself") from None
 
 
 def _read_docstring(name: str, function: Callable[..., object], parameters: set[str]) -> docstring_parser.Docstring:

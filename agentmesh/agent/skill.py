@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -80,7 +81,7 @@ def define_skill(
     except errors.ResultError as error:
         raise SkillDefinitionError(f"{signature.name}(): a schema cannot stand in a card: {error.message}") from None
     if timeout_seconds is not None:
-        message.timeout.FromNanoseconds(round(timeout_seconds * 1e9))
+        message.timeout.FromNanoseconds(round(_seconds(signature, timeout_seconds) * 1e9))
     problems = broken_rules(message)
     if problems:
         raise SkillDefinitionError(f"{signature.name}(): {'; '.join(problems)}")
@@ -124,6 +125,12 @@ def _name(signature: Signature, agent: str, name: str | None) -> str:
             f"at most {MAX_SKILL_ID_CHARACTERS} are allowed"
         )
     return known
+
+
+def _seconds(signature: Signature, timeout_seconds: object) -> float:
+    if not isinstance(timeout_seconds, int | float) or not math.isfinite(timeout_seconds):
+        raise SkillDefinitionError(f"{signature.name}(): timeout_seconds {timeout_seconds!r} is no number of seconds")
+    return max(-1.0, min(timeout_seconds, 1e6))  # beyond what a card takes, and within what a Duration holds
 
 
 def _texts(signature: Signature, what: str, texts: Sequence[str]) -> Sequence[str]:

@@ -5,8 +5,8 @@ import datetime
 import enum
 import functools
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
 
 import jsonschema_rs
 import pytest
@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from agentmesh.agent.signature import SkillDefinitionError
 from agentmesh.agent.skill import Skill, define_skill
 from agentmesh.cards import Effect, skill_digest
-from agentmesh.jsonvalues import JsonObject
+from agentmesh.jsonvalues import Json, JsonObject
 from agentmesh.transport.structs import from_struct
 from agentmesh.v1 import card_pb2
 
@@ -56,6 +56,24 @@ class Forecast(BaseModel):
 
 class Node(BaseModel):
     children: list["Node"] = []
+
+
+Endless: TypeAlias = "list[Endless] | int"
+
+
+def any_json(value: Json, options: JsonObject) -> dict[str, Json]:
+    """Take and give back any JSON."""
+    return {"value": value, **options}
+
+
+def endless_alias(value: "dict[str, Endless]") -> int:
+    """Take a type that an alias makes endless."""
+    return len(value)
+
+
+def unsupported_result() -> Awaitable[int]:
+    """Promise something."""
+    raise NotImplementedError
 
 
 class Left(BaseModel):
@@ -190,6 +208,19 @@ def test_the_output_schema_is_of_the_written_result_so_that_fields_with_defaults
                 },
             },
         },
+    }
+
+
+def test_any_json_is_a_type_that_skills_may_use() -> None:
+    skill = made(any_json)
+    assert skill.arguments.schema["properties"] == {
+        "value": {},
+        "options": {"type": "object", "additionalProperties": True},
+    }
+    assert skill.results.schema == {"type": "object", "additionalProperties": True}
+    assert skill.results.write(any_json([1, None], {"deep": {"er": "x"}})).value == {
+        "value": [1, None],
+        "deep": {"er": "x"},
     }
 
 
@@ -446,6 +477,8 @@ def callback(then: "functools.partial[int]") -> int:
         (recursive_argument, ["recursive_argument", "'tree'", "Node contains itself"]),
         (mutually_recursive, ["mutually_recursive", "'left'", "contains itself"]),
         (recursive_result, ["recursive_result", "return type", "Node contains itself"]),
+        (endless_alias, ["endless_alias", "'value'", "alias in quotes", "contains itself"]),
+        (unsupported_result, ["unsupported_result", "return type", "Awaitable"]),
         (opaque_argument, ["opaque_argument", "'thing'", "Opaque"]),
         (opaque_result, ["opaque_result", "return type", "Opaque"]),
         (opaque_default, ["opaque_default", "'thing'", "not JSON serializable"]),
@@ -482,6 +515,10 @@ def test_a_function_that_cannot_be_a_skill_is_refused_naming_function_and_parame
         ({"tags": [""]}, ["tags must be at least 1 byte"]),
         ({"examples": ["x" * 513]}, ["examples must be at most 512 bytes"]),
         ({"timeout_seconds": 0}, ["timeout"]),
+        ({"timeout_seconds": math.nan}, ["timeout_seconds nan"]),
+        ({"timeout_seconds": math.inf}, ["timeout_seconds inf"]),
+        ({"timeout_seconds": -1e300}, ["timeout"]),
+        ({"timeout_seconds": "5"}, ["timeout_seconds '5'"]),
         ({"timeout_seconds": 3601}, ["timeout"]),
     ],
     ids=str,
