@@ -35,7 +35,7 @@ from orchestrator_svc.app.route import RouteLimits, Router
 from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.config import Config
-from orchestrator_svc.core.validate import Limits
+from orchestrator_svc.core.validate import PlanLimits
 
 _log = structlog.get_logger(__name__)
 
@@ -113,7 +113,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
 
 
 def _answering(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Answering:
-    plan_limits = Limits(max_steps=config.max_steps)
+    plan_limits = PlanLimits(max_steps=config.max_steps)
     return Answering(
         runs=Runs(MemoryRunStore(config.runs_kept), clock),
         membership=membership,

@@ -19,7 +19,7 @@ from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import Writer
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
-from orchestrator_svc.core.validate import Limits, PlanRejected, validate
+from orchestrator_svc.core.validate import PlanLimits, PlanRejected, validate
 from orchestrator_svc.core.verdict import judge
 
 
@@ -32,7 +32,7 @@ class Answering:
     router: Router
     executor: Executor
     writer: Writer
-    limits: Limits
+    limits: PlanLimits
 
     async def ask(self, run: Run, scope: Scope, deadline: Deadline, *, raw: bool) -> None:
         """Answer the question of a run: one plan, its steps, one answer."""

@@ -20,7 +20,7 @@ from orchestrator_svc.app.ports.skill_ranker import SkillRanker
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
-from orchestrator_svc.core.validate import DEFAULT_LIMITS, Limits, PlanRejected, effect_violations, validate
+from orchestrator_svc.core.validate import DEFAULT_PLAN_LIMITS, PlanLimits, PlanRejected, effect_violations, validate
 from orchestrator_svc.core.wording import did_you_mean
 
 
@@ -64,7 +64,7 @@ class RouteLimits:
     share_of_deadline: float = 0.4
     max_tools: int = 20
     """Skills shown to a planner; of more, the best by their words are chosen."""
-    plan: Limits = DEFAULT_LIMITS
+    plan: PlanLimits = DEFAULT_PLAN_LIMITS
 
 
 class Router:

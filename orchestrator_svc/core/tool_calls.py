@@ -15,15 +15,14 @@ from agentmesh.cards import split_skill_id
 from agentmesh.errors import ResultError, Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject, canonical, check_limits
 from orchestrator_svc.core.catalog import Catalog
-from orchestrator_svc.core.expressions import RESERVED, escape
+from orchestrator_svc.core.expressions import escape
+from orchestrator_svc.core.step_ids import new_step_id
 from orchestrator_svc.core.validate import PlanRejected, validate
 from orchestrator_svc.core.wiring import Wired, wire
 from orchestrator_svc.core.wording import cut, did_you_mean
 
 PLAN_TOOL: Final = "plan_execution"
 """Name of the tool that takes a whole plan. No skill id equals it: those have a double underscore."""
-
-_MAX_STEP_ID_CHARACTERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +164,10 @@ def _steps(calls: Sequence[_Call]) -> list[JsonObject]:
     taken: set[str] = set()
     steps: list[JsonObject] = []
     for call in calls:
-        identifier = _step_id(split_skill_id(call.name)[1], taken)
+        identifier = new_step_id(split_skill_id(call.name)[1], taken)
         taken.add(identifier)
         steps.append({"id": identifier, "skill": call.name, "arguments": escape(call.arguments)})
     return steps
-
-
-def _step_id(skill: str, taken: set[str]) -> str:
-    """The name of the skill, cut to length; numbered when it is taken, or means something in expressions."""
-    identifier = skill[:_MAX_STEP_ID_CHARACTERS]
-    number = 1 if identifier in RESERVED else 2
-    while identifier in taken or identifier in RESERVED:
-        suffix = f"_{number}"
-        identifier = skill[: _MAX_STEP_ID_CHARACTERS - len(suffix)] + suffix
-        number += 1
-    return identifier
 
 
 def _chain(steps: Sequence[JsonObject], catalog: Catalog) -> tuple[JsonObject, ...]:

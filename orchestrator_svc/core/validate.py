@@ -25,6 +25,7 @@ from orchestrator_svc.core.draft import KEYS, StepDraft, read_draft
 from orchestrator_svc.core.expressions import RESERVED
 from orchestrator_svc.core.plan import Plan, Step
 from orchestrator_svc.core.references import Known, element_of, field_violations, result_of, type_violation
+from orchestrator_svc.core.step_ids import MAX_STEP_ID_CHARACTERS, STEP_ID
 from orchestrator_svc.core.wording import cut, did_you_mean
 
 MAX_STEPS: Final = 32
@@ -33,17 +34,15 @@ MAX_EXPRESSION_CHARACTERS: Final = 2048
 _FAR_TOO_MANY: Final = 10
 """Of a plan with this many times `max_steps`, only their number is reported: the limit bounds the work as well."""
 
-_STEP_ID: Final = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 _MENTIONABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 """What an expression can mention, though the id be bad: so that one mistake is not reported at every mention."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PlanLimits:
     """What a plan may have at most; the schedule itself has no limit."""
 
-    max_steps: int | None = MAX_STEPS
-    """None: no limit."""
+    max_steps: int = MAX_STEPS
     max_expression_characters: int = MAX_EXPRESSION_CHARACTERS
 
 
@@ -55,10 +54,10 @@ class PlanRejected(Exception):
         self.violations = tuple(violations)
 
 
-DEFAULT_LIMITS: Final = Limits()
+DEFAULT_PLAN_LIMITS: Final = PlanLimits()
 
 
-def validate(source: Json, catalog: Catalog, limits: Limits = DEFAULT_LIMITS) -> Plan:
+def validate(source: Json, catalog: Catalog, limits: PlanLimits = DEFAULT_PLAN_LIMITS) -> Plan:
     """Compile a plan against a catalog.
 
     Args:
@@ -103,9 +102,9 @@ def effect_violations(plan: Plan, limit: Effect) -> tuple[Violation, ...]:
     )
 
 
-def _too_many(source: Json, most: int | None) -> Iterator[Violation]:
+def _too_many(source: Json, most: int) -> Iterator[Violation]:
     steps = source.get("steps") if isinstance(source, dict) else None
-    if most is None or not isinstance(steps, list) or len(steps) <= most:
+    if not isinstance(steps, list) or len(steps) <= most:
         return
     message = f"{len(steps)} steps, at most {most} are allowed; a step with for_each does the same for each element"
     violation = Violation("steps", ViolationReason.TOO_MANY_STEPS, message)
@@ -123,8 +122,11 @@ def _id_violations(drafts: Sequence[StepDraft]) -> Iterator[Violation]:
         elif draft.id in RESERVED:
             message = f"`{draft.id}` means something in expressions; write for example `{draft.id}_1`"
             yield Violation(f"{draft.path}.id", ViolationReason.STEP_ID_INVALID, message)
-        elif draft.id and not _STEP_ID.match(draft.id):
-            message = f"`{cut(draft.id)}` must be a-z, 0-9 and _, begin with a letter, and have at most 32 characters"
+        elif draft.id and not STEP_ID.match(draft.id):
+            message = (
+                f"`{cut(draft.id)}` must be a-z, 0-9 and _, begin with a letter, and have at most "
+                f"{MAX_STEP_ID_CHARACTERS} characters"
+            )
             yield Violation(f"{draft.path}.id", ViolationReason.STEP_ID_INVALID, message)
         if draft.id:
             seen.add(draft.id)

@@ -44,7 +44,7 @@ from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
-from orchestrator_svc.core.validate import Limits
+from orchestrator_svc.core.validate import PlanLimits
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.test_execute import answers, failing
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
@@ -98,7 +98,7 @@ async def mesh(
             router=Router(planner, ByName(), RouteLimits(max_tools=max_tools)),
             executor=Executor(caller, ExecuteLimits()),
             writer=Writer(model or writes, renders, WriteLimits()),
-            limits=Limits(),
+            limits=PlanLimits(),
         ),
         caller,
         writes,

@@ -30,7 +30,7 @@ from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
-from orchestrator_svc.core.validate import Limits, validate
+from orchestrator_svc.core.validate import PlanLimits, validate
 from tests.app.conftest import skill
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 
@@ -51,7 +51,7 @@ async def execute(
 ) -> tuple[Run, FunctionAgentCaller]:
     caller = FunctionAgentCaller(skills)
     run = new_run()
-    plan = validate({"steps": list(steps)}, catalog, Limits(max_steps=None))
+    plan = validate({"steps": list(steps)}, catalog, PlanLimits(max_steps=100_000))
     await Executor(caller, limits or ExecuteLimits()).execute(run, plan, Deadline.after(seconds))
     return run, caller
 

@@ -11,7 +11,7 @@ from orchestrator_svc.core.events import Call, Event, StepEnded, StepReady
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
-from orchestrator_svc.core.validate import Limits, validate
+from orchestrator_svc.core.validate import PlanLimits, validate
 from tests.core.skills import CATALOG, LOOSE
 
 NOW: Final = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,7 +29,7 @@ def step(identifier: str, **changes: Json) -> JsonObject:
 
 
 def plan_of(*steps: JsonObject) -> Plan:
-    return validate({"steps": list(steps)}, CATALOG, Limits(max_steps=None))
+    return validate({"steps": list(steps)}, CATALOG, PlanLimits(max_steps=100_000))
 
 
 def gives(result: JsonObject) -> Outcome:

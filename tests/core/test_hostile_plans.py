@@ -16,7 +16,7 @@ from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.compile import MAX_EXPRESSIONS
-from orchestrator_svc.core.validate import Limits, PlanRejected, validate
+from orchestrator_svc.core.validate import PlanLimits, PlanRejected, validate
 from tests.core.plans.tables import invalid_plans, valid_plans
 from tests.core.skills import CATALOG, REPORT, STORE, record, skill
 
@@ -94,14 +94,14 @@ def test_of_too_many_steps_everything_is_said() -> None:
 def test_without_a_limit_thousands_of_steps_are_a_plan() -> None:
     steps: list[Json] = [step("s0")]
     steps += [step(f"s{index}", when=f"size(s{index - 1}.entities) > 0") for index in range(1, 1_000)]
-    plan = validate({"steps": steps}, CATALOG, Limits(max_steps=None))
+    plan = validate({"steps": steps}, CATALOG, PlanLimits(max_steps=100_000))
     assert all(plan.steps[index].needs == (f"s{index - 1}",) for index in range(1, 1_000))
 
 
 def test_a_ring_of_a_thousand_steps_is_one_cycle() -> None:
     steps: list[Json] = [step(f"s{index}", depends_on=[f"s{(index + 1) % 1000}"]) for index in range(1_000)]
     with pytest.raises(PlanRejected) as raised:
-        validate({"steps": steps}, CATALOG, Limits(max_steps=None))
+        validate({"steps": steps}, CATALOG, PlanLimits(max_steps=100_000))
     assert [(violation.path, violation.reason) for violation in raised.value.violations] == [
         ("steps[0]", ViolationReason.CYCLE)
     ]

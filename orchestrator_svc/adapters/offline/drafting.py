@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,12 +12,10 @@ from orchestrator_svc.adapters.offline.arguments import Argument
 from orchestrator_svc.adapters.offline.naming import meant_by
 from orchestrator_svc.adapters.offline.words import stem, words
 from orchestrator_svc.core.catalog import Catalog, Skill
-from orchestrator_svc.core.expressions import RESERVED
 from orchestrator_svc.core.wiring import Source, all_fields, sources_of
 
 _TEXT: Final = frozenset({"string"})
 _LIST: Final = frozenset({"array"})
-_MAX_ID_CHARACTERS: Final = 28
 _DETERMINER: Final = r"\b(?:that|this|those|these|the|its|their|his|her|each|every|whose|same|\w+'s)\s+(?:\w+\s+){0,2}"
 _PRONOUN: Final = re.compile(
     r"\b(?:its|it|their|them|they|there|his|her|he|she|same|this one|that one)\b", re.IGNORECASE
@@ -81,14 +79,6 @@ class Items:
 
     source: Source
     arguments: JsonObject
-
-
-def new_id(name: str, taken: Iterable[str]) -> str:
-    """A step id made from a skill's name."""
-    base = name[:_MAX_ID_CHARACTERS].rstrip("_")
-    used = frozenset(taken) | RESERVED
-    numbered = (base if number == 1 else f"{base}_{number}" for number in range(1, len(used) + 2))
-    return next(identifier for identifier in numbered if identifier not in used)
 
 
 def refers_back(text: str) -> bool:

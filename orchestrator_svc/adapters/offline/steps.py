@@ -13,7 +13,6 @@ from orchestrator_svc.adapters.offline.drafting import (
     Draft,
     Earlier,
     items_for,
-    new_id,
     pointed_at,
     refers_back,
     wired,
@@ -23,6 +22,7 @@ from orchestrator_svc.adapters.offline.mentions import Kind, Mention
 from orchestrator_svc.adapters.offline.skill_index import SkillIndex
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.expressions import escape
+from orchestrator_svc.core.step_ids import new_step_id
 from orchestrator_svc.core.wiring import Source, all_hold, guards_of
 
 
@@ -70,7 +70,7 @@ class StepMaker:
         said = self._asked.said(*request.spans)
         made: list[Draft] = []
         for filling in _each_value(self._filling(request, arguments), arguments):
-            draft = Draft(new_id(skill.name, [each.id for each in self.drafts]), skill.id)
+            draft = Draft(new_step_id(skill.name, [each.id for each in self.drafts]), skill.id)
             values = literals(filling, arguments, skill) | switches(said, arguments)
             draft.arguments = {name: escape(value) for name, value in values.items()}
             if not self._completed(draft, request, arguments):
