@@ -90,8 +90,7 @@ def test_every_problem_is_reported_at_once_with_its_variable_and_what_is_allowed
         "AGENTMESH_LLM_PRICES at m.input_per_million: input should be greater than or equal to 0; allowed: JSON such "
         'as {"some-model": {"input_per_million": 0.4, "output_per_million": 1.6}}',
         "AGENTMESH_LISTEN is reached by other machines, in plain text; set AGENTMESH_ALLOW_PLAINTEXT=1 to want that",
-        "AGENTMESH_LLM_AZURE_ENDPOINT also needs AGENTMESH_LLM_AZURE_API_VERSION "
-        "and AGENTMESH_LLM_API_KEY",
+        "AGENTMESH_LLM_AZURE_ENDPOINT also needs AGENTMESH_LLM_AZURE_API_VERSION and AGENTMESH_LLM_API_KEY",
     ]
 
 
