@@ -190,3 +190,50 @@ async def test_the_recording_can_be_made_again_and_leaves_nothing_running(tmp_pa
     (fds,) = recording.read([("config_agent", "open_fds")], 0.0)
     assert fds.values.size == 30
     assert fds.values.max() >= fds.values.min() + 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--seconds", "0"), "--interval-seconds must be more than 0, and at most --seconds"),
+        (("--seconds", "nan"), "nan is not between"),
+        (("--seconds", "-1"), "-1 is not between"),
+        (("--seconds", "30", "--fault-seconds", "20"), "at most 10.0 fit"),
+        (("--clients", "0"), "--clients must be 1 to"),
+        (("--output", "/proc/nowhere/made.csv"), "--output: /proc/nowhere: No such file or directory"),
+        (("--output", "/"), "cannot be written"),
+    ],
+)
+async def test_a_recording_that_cannot_be_made_is_refused_before_anything_starts(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent_svcs.analytics_agent.record", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, stderr = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert said in stderr.decode()
+    assert "Traceback" not in stderr.decode()
+
+
+async def test_a_recording_that_is_interrupted_leaves_the_old_one_and_nothing_running(tmp_path: Path) -> None:
+    output = tmp_path / "made.csv"
+    output.write_text("the old one")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent_svcs.analytics_agent.record", "--output", str(output)),
+        env=_environment(tmp_path),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, stderr = await process.communicate()
+    assert process.returncode == 130
+    assert stderr.decode().endswith(f"interrupted; {output} is as it was\n")
+    assert "Traceback" not in stderr.decode()
+    assert output.read_text() == "the old one"
+    assert not any(one.is_running() for one in started)

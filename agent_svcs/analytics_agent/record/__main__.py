@@ -22,6 +22,8 @@ from agent_svcs.instants import iso
 
 WARM_UP_SECONDS: Final = 15.0
 """Of load before the first sample: starting up is not what the mesh does all day."""
+_LONGEST_SECONDS: Final = 86_400.0
+_MOST_CLIENTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,16 @@ class Options:
 
 
 def main() -> int:
-    """Records, writes, says what was written; 1 if a service did not start."""
+    """Records, writes, says what was written; 1 if a service did not start, 130 after Ctrl-C."""
     options = _options()
     try:
         rounds = asyncio.run(record(options))
     except NotStarted as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted; {options.output} is as it was\n")
+        return 130
     with options.output.open("w", encoding="utf-8", newline="") as file:
         write_recording(file, _about(options, rounds), rounds)
     sys.stdout.write(f"{options.output}: {len(rounds)} rounds, {options.output.stat().st_size} bytes\n")
@@ -58,13 +62,43 @@ def main() -> int:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m agent_svcs.analytics_agent.record", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300.0, help="length of the recording (300)")
-    parser.add_argument("--warm-up-seconds", type=float, default=WARM_UP_SECONDS, help="load before it (15)")
-    parser.add_argument("--interval-seconds", type=float, default=1.0, help="between two samples (1)")
-    parser.add_argument("--fault-seconds", type=float, default=20.0, help="length of the fault (20)")
+    parser.add_argument("--seconds", type=_seconds, default=300.0, help="length of the recording (300)")
+    parser.add_argument("--warm-up-seconds", type=_seconds, default=WARM_UP_SECONDS, help="load before it (15)")
+    parser.add_argument("--interval-seconds", type=_seconds, default=1.0, help="between two samples (1)")
+    parser.add_argument("--fault-seconds", type=_seconds, default=20.0, help="length of the fault (20)")
     parser.add_argument("--clients", type=int, default=16, help="that cause the fault (16)")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="file to write (the shipped recording)")
-    return Options(**vars(parser.parse_args()))
+    options = Options(**vars(parser.parse_args()))
+    problem = _problem(options)
+    if problem:
+        parser.error(problem)
+    return options
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 <= seconds <= _LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {_LONGEST_SECONDS:g}")
+    return seconds
+
+
+def _problem(options: Options) -> str:
+    """What would fail minutes later, or record something else than the head of the file says."""
+    if not 0.0 < options.interval_seconds <= options.seconds:
+        return "--interval-seconds must be more than 0, and at most --seconds"
+    if options.fault_from_seconds + options.fault_seconds > options.seconds:
+        return f"--fault-seconds: the fault begins after two thirds, so at most {options.seconds / 3.0:.1f} fit"
+    if not 1 <= options.clients <= _MOST_CLIENTS:
+        return f"--clients must be 1 to {_MOST_CLIENTS}"
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"--output: {options.output.parent}: {error.strerror}"
+    if options.output.is_dir() or not os.access(
+        options.output if options.output.exists() else options.output.parent, os.W_OK
+    ):
+        return f"--output: {options.output} cannot be written"
+    return ""
 
 
 async def record(options: Options) -> list[Round]:
