@@ -36,6 +36,7 @@ WRAPPED: Final = "result"
 """A result that is no object travels as the one member of this name: a message carries an object."""
 
 _PATH_CHARACTERS: Final = 200
+_MOST_WEIGHED: Final = 256
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -212,7 +213,7 @@ def _largest_member(value: Json) -> str:
         members = list(value.items())
     elif isinstance(value, list):
         members = cast("list[tuple[str | int, Json]]", list(enumerate(value)))
-    if not members:
+    if not 0 < len(members) <= _MOST_WEIGHED:  # of very many none is large, and to weigh each takes seconds
         return ""
     size, key = max(((len(_compact(member)), key) for key, member in members), key=lambda pair: pair[0])
     return f"; {_shown([key])} alone has {size}"

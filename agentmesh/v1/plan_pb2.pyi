@@ -87,7 +87,8 @@ Global___PlanSource: _TypeAlias = PlanSource  # noqa: Y015
 @_typing.final
 class Plan(_message.Message):
     """A plan as plain data. Its JSON form is the plan language: `{"steps": [...]}` with the field names below.
-    Step ids, references, conditions and arguments are validated together, and every violation is reported at once.
+    Step ids, references, conditions and arguments are validated together, and every violation is reported at once. At
+    most 1 MiB serialized.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

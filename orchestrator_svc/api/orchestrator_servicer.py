@@ -10,10 +10,9 @@ from structlog.contextvars import bind_contextvars
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import FieldNotSupported
 from agentmesh.metadata import RUN_ID
-from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import orchestrator_service_pb2_grpc, run_pb2
-from orchestrator_svc.api.requests import is_raw, max_effect_of, question_of, scope_of
+from orchestrator_svc.api.requests import is_raw, max_effect_of, plan_of, question_of, scope_of
 from orchestrator_svc.api.responses import ask_response, plan_response, run_message
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.ports.planner import Question
@@ -45,10 +44,10 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
         request: pb.ExecutePlanRequest,
         context: Context,
     ) -> pb.ExecutePlanResponse:
-        raw = is_raw(request.answer_format)
+        raw, source = is_raw(request.answer_format), await plan_of(request)
         run = self._begin(Question(request.query), context)
         scope = Scope(max_effect=max_effect_of(request.max_effect))
-        await self._answering.execute_plan(run, plan_to_json(request.plan), scope, _deadline(), raw=raw)
+        await self._answering.execute_plan(run, source, scope, _deadline(), raw=raw)
         return pb.ExecutePlanResponse(result=await ask_response(run, results=raw or request.include_results))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:

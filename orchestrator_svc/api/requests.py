@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from agentmesh.card_messages import effect_from_message
 from agentmesh.cards import Effect
 from agentmesh.errors import RequestInvalid, Violation, ViolationReason
+from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject
+from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import card_pb2, orchestrator_service_pb2
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
 from orchestrator_svc.app.route import Scope
 
 MAX_HISTORY_BYTES: Final = 32 * 1024
+MAX_PLAN_BYTES: Final = 1024 * 1024
+"""A plan, serialized: it comes back with the answer, beside the results."""
 
 NOT_SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
     "agentmesh.v1.AskRequest": ("conversation_id", "request_id", "budget", "cache_mode", "keep_running"),
@@ -56,6 +61,21 @@ def question_of(request: _Asks) -> Question:
 def scope_of(request: _Asks) -> Scope:
     """Read which skills the request may use."""
     return Scope(frozenset(request.allowed_skills), max_effect_of(request.max_effect))
+
+
+async def plan_of(request: orchestrator_service_pb2.ExecutePlanRequest) -> JsonObject:
+    """Read the plan, in the plan language; a large one off the event loop.
+
+    Raises:
+        RequestInvalid: It is over 1 MiB.
+    """
+    size = request.plan.ByteSize()
+    if size > MAX_PLAN_BYTES:
+        message = f"the plan has {size} bytes, at most {MAX_PLAN_BYTES} are allowed"
+        raise RequestInvalid(message, violations=[Violation("plan", ViolationReason.RULE, message)])
+    if size > OFF_LOOP_BYTES:
+        return await asyncio.to_thread(plan_to_json, request.plan)
+    return plan_to_json(request.plan)
 
 
 def max_effect_of(value: card_pb2.Effect.ValueType) -> Effect:

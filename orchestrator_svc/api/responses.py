@@ -18,7 +18,9 @@ from orchestrator_svc.core.outcome import Outcome
 from orchestrator_svc.core.plan import Step
 
 MAX_RESULTS_BYTES: Final = 3 * 1024 * 1024
-"""Results in one response, serialized; clients receive 4 MiB by default."""
+"""Results in one response, serialized."""
+MAX_RESPONSE_BYTES: Final = 15 * 256 * 1024
+"""A response with its plan and all that is said of steps; clients receive 4 MiB by default."""
 
 
 async def ask_response(run: Run, *, results: bool) -> run_pb2.AskResponse:
@@ -41,9 +43,8 @@ async def ask_response(run: Run, *, results: bool) -> run_pb2.AskResponse:
         response.steps.extend(_step(step, run.steps[step.id]) for step in ended)
         if results:
             carriers = zip(response.steps, ended, strict=True)
-            await _carry_what_fits([
-                place for message, step in carriers for place in _places(message, run.steps[step.id].outcome)
-            ])  # fmt: skip
+            places = [place for message, step in carriers for place in _places(message, run.steps[step.id].outcome)]
+            await _carry_what_fits(places, MAX_RESPONSE_BYTES - response.ByteSize())
     if run.outcome is not None:
         response.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{run.outcome}")
     if run.answer_source is not None:
@@ -119,7 +120,7 @@ async def _one_step(run: Run, step_id: str, item_index: int | None) -> run_pb2.A
     if item_index is not None:
         await _carry_item(message, record.outcome, item_index)
     elif record.outcome.items is not None:
-        await _carry_what_fits(list(_places(message, record.outcome)))
+        await _carry_what_fits(list(_places(message, record.outcome)), MAX_RESPONSE_BYTES - response.ByteSize())
     else:
         for place in _places(message, record.outcome):
             await place.carry()
@@ -205,9 +206,9 @@ def _places(message: run_pb2.StepResult, outcome: Outcome) -> Iterator[_Place]:
             yield _Place(item_message, message, item)
 
 
-async def _carry_what_fits(places: list[_Place]) -> None:
+async def _carry_what_fits(places: list[_Place], room: int) -> None:
     """Carry the smallest results, as many as fit; the largest are left out, and not even converted."""
-    left = MAX_RESULTS_BYTES
+    left = min(room, MAX_RESULTS_BYTES)
     for place in sorted(places, key=lambda place: place.outcome.result_bytes):
         if left >= 0:
             left -= await place.carry()

@@ -6,9 +6,14 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from itertools import islice
 from typing import Final
 
 _MOST_CHARACTERS: Final = 64
+_MOST_COMPARED_CHARACTERS: Final = 256
+_MOST_KNOWN: Final = 10_000
+_MOST_COMPARED: Final = 50
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NO_FIELD_IN_CEL: Final = frozenset({"in", "null", "true", "false"})
 
@@ -46,9 +51,23 @@ def selection(path: Sequence[str | int | None]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, if any does."""
-    close = difflib.get_close_matches(name[:256], list(known), n=1, cutoff=0.5)
+    """The known name that looks most like `name`, if any does.
+
+    To compare closely takes 0.1 ms a name, and whole catalogs are known: so only those that share most pairs of
+    characters are.
+    """
+    name = name[:_MOST_COMPARED_CHARACTERS]
+    candidates = list(islice(known, _MOST_KNOWN))
+    if len(candidates) > _MOST_COMPARED:
+        wanted = _pairs(name)
+        candidates = nlargest(_MOST_COMPARED, candidates, key=lambda other: (len(wanted & _pairs(other)), other))
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return close[0] if close else None
+
+
+def _pairs(name: str) -> set[str]:
+    name = name[:_MOST_COMPARED_CHARACTERS]
+    return {name[place : place + 2] for place in range(len(name) - 1)}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

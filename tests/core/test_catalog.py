@@ -167,9 +167,14 @@ class TestNearest:
     def test_a_misspelt_skill_has_a_nearest_one(self, name: str, close: str | None) -> None:
         assert nearest(name, CATALOG.skills) == close
 
-    def test_it_does_not_depend_on_the_order_of_what_is_known(self) -> None:
-        known = ["scan_a", "scan_b", "scan_c"]
+    @pytest.mark.parametrize("count", [3, 3000])
+    def test_it_does_not_depend_on_the_order_of_what_is_known(self, count: int) -> None:
+        known = [f"scan_{number}" for number in range(count)]
         assert nearest("scan", known) == nearest("scan", known[::-1])
+
+    def test_of_a_great_many_the_right_one_is_found_though_few_are_compared_closely(self) -> None:
+        known = [f"agent{agent}__some_skill_name_{skill}" for agent in range(3) for skill in range(1000)]
+        assert nearest("agent2__some_skil_name_731", known) == "agent2__some_skill_name_731"
 
 
 def test_a_skill_can_be_compared_and_changed_like_a_value() -> None:

@@ -151,6 +151,21 @@ async def test_a_plan_that_nests_too_deep_is_refused_before_anything_runs(mesh: 
     assert probe.calls == []
 
 
+async def test_a_plan_over_its_limit_is_refused_before_anything_runs(mesh: Mesh, probe: Probe) -> None:
+    steps = [
+        plan_pb2.PlanStep(id=f"s{number}", skill="probe_agent__echo", arguments=to_struct({"text": "x" * 300_000}))
+        for number in range(4)
+    ]
+    refusal = await refused(
+        mesh,
+        pb.ExecutePlanRequest(plan=plan_pb2.Plan(steps=steps), answer_format=pb.ANSWER_FORMAT_RAW).SerializeToString(),
+        "/agentmesh.v1.Orchestrator/ExecutePlan",
+    )
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert refusal.fields == {"plan": "RULE"}
+    assert probe.calls == []
+
+
 async def test_text_needs_a_question_to_answer(mesh: Mesh) -> None:
     refusal = await refused(
         mesh,

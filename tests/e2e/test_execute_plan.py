@@ -220,6 +220,18 @@ async def test_a_result_that_fits_no_response_with_others_is_fetched_alone(mesh:
     assert len(alone.run.result.steps[0].result.fields["result"].list_value.values) == 300_000
 
 
+async def test_a_response_fits_its_reader_with_its_plan(mesh: Mesh) -> None:
+    echoes = (
+        {"id": f"e{number}", "skill": "probe_agent__echo", "arguments": {"text": "x" * 340_000}} for number in range(3)
+    )
+    blobs = (
+        {"id": f"b{number}", "skill": "probe_agent__blob", "arguments": {"kilobytes": 1000}} for number in range(2)
+    )
+    response = await mesh.orchestrator.ExecutePlan(raw(*echoes, *blobs))
+    assert [step.step_id for step in response.result.steps if step.result_omitted] == ["b1"]
+    assert response.ByteSize() < 4 * 1024 * 1024
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
