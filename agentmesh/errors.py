@@ -130,6 +130,13 @@ class Violation:
     """What is wrong and what to do; names the nearest valid thing where there is one."""
 
 
+def summary_of(violations: Sequence[Violation]) -> str:
+    """Return the first violation, and how many more there are: for people who see the message of an error alone."""
+    first = violations[0]
+    text = f"{first.path}: {first.message}" if first.path else first.message
+    return text if len(violations) == 1 else f"{text} (and {len(violations) - 1} more)"
+
+
 class MeshError(Exception):
     """Base of all. The message is public: it goes to callers as it is."""
 

@@ -16,7 +16,7 @@ from agentmesh.agent.hints import NO_SCHEMA, first_line, raw_schema
 from agentmesh.agent.schemas import closed, in_place
 from agentmesh.agent.signature import Signature, SkillDefinitionError
 from agentmesh.agent.violations import path_text, shortened, violations_of
-from agentmesh.errors import Violation, ViolationReason
+from agentmesh.errors import Violation, ViolationReason, summary_of
 from agentmesh.jsonvalues import JsonObject, check_limits
 
 _ROOT: Final = "arguments"
@@ -65,9 +65,7 @@ class Arguments:
 
 
 def _refused(violations: list[Violation]) -> errors.ArgumentsInvalid:
-    first = violations[0]
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    return errors.ArgumentsInvalid(f"{first.path}: {first.message}{more}", violations=violations)
+    return errors.ArgumentsInvalid(summary_of(violations), violations=violations)
 
 
 def _adapter(signature: Signature) -> pydantic.TypeAdapter[Any]:

@@ -11,7 +11,7 @@ from google.protobuf import descriptor, descriptor_pool
 from google.protobuf.message import DecodeError, Message
 
 from agentmesh import errors
-from agentmesh.errors import Violation, ViolationReason
+from agentmesh.errors import Violation, ViolationReason, summary_of
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 """Default of the greatest request that a server takes."""
@@ -55,19 +55,13 @@ class RequestReader:
             ) from None
         if found := self._validator.collect_violations(message):
             broken = [Violation(_path(v.proto.field), ViolationReason.RULE, v.proto.message) for v in found]
-            raise errors.RequestInvalid(_summary(broken), violations=broken)
+            raise errors.RequestInvalid(summary_of(broken), violations=broken)
         if refused := [Violation(path, ViolationReason.NOT_SUPPORTED, _NOT_BUILT) for path in self._gate.used(message)]:
-            raise errors.FieldNotSupported(_summary(refused), violations=refused)
+            raise errors.FieldNotSupported(summary_of(refused), violations=refused)
         return message
 
 
 _NOT_BUILT: Final = "this field is not supported yet; leave it unset"
-
-
-def _summary(violations: list[Violation]) -> str:
-    first = violations[0]
-    text = f"{first.path}: {first.message}" if first.path else first.message
-    return text if len(violations) == 1 else f"{text} (and {len(violations) - 1} more)"
 
 
 def _path(field: protovalidate.FieldPathPb | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import PlanInvalid
+from agentmesh.errors import PlanInvalid, summary_of
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.execute import Executor
 from orchestrator_svc.app.membership import Membership
@@ -65,8 +65,6 @@ class Answering:
         try:
             plan = validate(source, scope.of(catalog), self.limits)
         except PlanRejected as rejected:
-            raise PlanInvalid(
-                f"the plan breaks {len(rejected.violations)} rules", violations=rejected.violations
-            ) from rejected
+            raise PlanInvalid(summary_of(rejected.violations), violations=rejected.violations) from rejected
         scope.check(plan)
         return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
@@ -21,7 +22,10 @@ from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import DEFAULT_PLAN_LIMITS, PlanLimits, PlanRejected, effect_violations, validate
-from orchestrator_svc.core.wording import did_you_mean
+from orchestrator_svc.core.wording import cut, did_you_mean
+
+_MOST_HINTS: Final = 20
+"""Unknown names of which the nearest known one is looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class Scope:
         if unknown:
             raise UnknownSkill(
                 f"allowed_skills names {len(unknown)} skills that no agent has",
-                violations=[_unknown(name, catalog) for name in unknown],
+                violations=[
+                    _unknown(name, catalog if place < _MOST_HINTS else None) for place, name in enumerate(unknown)
+                ],
             )
         return catalog.only(self.allowed_skills) if self.allowed_skills else catalog
 
@@ -116,6 +122,7 @@ class Router:
         return catalog.only(self._ranker.rank(query, catalog)[: self._limits.max_tools])
 
 
-def _unknown(name: str, catalog: Catalog) -> Violation:
-    message = f"no skill `{name}` is known{did_you_mean(name, catalog.skills)}"
+def _unknown(name: str, catalog: Catalog | None) -> Violation:
+    hint = did_you_mean(name, catalog.skills) if catalog is not None else ""
+    message = f"no skill `{cut(name)}` is known{hint}"
     return Violation("allowed_skills", ViolationReason.SKILL_UNKNOWN, message)

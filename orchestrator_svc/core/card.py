@@ -6,18 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Final
 
 from agentmesh.cards import MAX_CARD_BYTES, MAX_SKILL_ID_CHARACTERS, Effect, card_digest, skill_id
-from agentmesh.errors import CardInvalid, ResultError, Violation, ViolationReason
+from agentmesh.errors import CardInvalid, ResultError, Violation, ViolationReason, summary_of
 from agentmesh.jsonvalues import Json, JsonObject, check_limits
 from orchestrator_svc.core.catalog import Skill
 from orchestrator_svc.core.checker import Checker, SchemaInvalid
 from orchestrator_svc.core.schemas import references_of, resolve
 from orchestrator_svc.core.wording import cut
-
-_MAX_SCHEMA_DEPTH: Final = 96
-"""Two levels of schema for each of the 24 that a value may have, and as much again for branches."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def read_card(source: JsonObject) -> Card:
     )
     violations = tuple(_violations(card))
     if violations:
-        raise CardInvalid(f"the card of `{name}` breaks {len(violations)} rules", violations=violations)
+        raise CardInvalid(f"the card of `{name}`: {summary_of(violations)}", violations=violations)
     return card
 
 
@@ -104,7 +100,7 @@ def _violations(card: Card) -> Iterator[Violation]:
 
 def _schema_problem(schema: JsonObject) -> str | None:
     try:
-        check_limits(schema, max_bytes=MAX_CARD_BYTES, max_depth=_MAX_SCHEMA_DEPTH)
+        check_limits(schema, max_bytes=MAX_CARD_BYTES)  # deeper ones come, and cannot be listed: a Struct holds no more
     except ResultError as error:
         return f"cannot be used: {error.message}"
     problem = _reference_problem(schema) or _type_problem(schema)

@@ -309,6 +309,15 @@ async def test_an_allowed_skill_that_does_not_exist_is_named_with_the_nearest(ca
     assert "two__read" in caught.value.violations[0].message
 
 
+async def test_every_unknown_skill_is_named_and_of_very_many_a_few_are_looked_up(catalog: Catalog) -> None:
+    a_mesh = await mesh(catalog, FixedPlanner([]), {})
+    with pytest.raises(UnknownSkill) as caught:
+        await a_mesh.ask(scope=Scope(frozenset(f"two__reed{number}" for number in range(1000))))
+    messages = [violation.message for violation in caught.value.violations]
+    assert len(messages) == 1000
+    assert sum("did you mean `two__read`" in message for message in messages) == 20
+
+
 async def test_of_more_skills_than_the_planner_takes_the_best_are_offered(catalog: Catalog) -> None:
     planner = FixedPlanner([])
     a_mesh = await mesh(catalog, planner, {}, max_tools=2)

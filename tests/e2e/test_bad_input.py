@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import to_struct
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import plan_pb2, registry_service_pb2
@@ -112,6 +113,23 @@ async def test_every_form_of_an_address_is_taken(mesh: Mesh, address: str) -> No
     card = Probe().agent("other_agent").card()
     await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
     assert await mesh.agents() == {"probe_agent", "other_agent"}
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(11, True), (12, False), (15, False)])
+async def test_a_card_that_is_taken_can_be_listed(mesh: Mesh, levels: int, taken: bool) -> None:  # noqa: FBT001
+    schema: JsonObject = {"type": "object"}
+    for _ in range(levels):  # each is two levels of JSON
+        schema = {"type": "object", "properties": {"inner": schema}}
+    card = Probe().agent("deep_agent").card()
+    card.skills[0].output_schema.CopyFrom(to_struct(schema, max_depth=40))
+    request = registry_service_pb2.RegisterRequest(card=card, address="127.0.0.1:1").SerializeToString()
+    if taken:
+        await mesh.channel.unary_unary("/agentmesh.v1.Registry/Register", bytes, bytes)(request)
+    else:
+        refusal = await refused(mesh, request, "/agentmesh.v1.Registry/Register")
+        assert refusal.reason == "CARD_INVALID"
+        assert "nested deeper than 24" in refusal.message
+    assert await mesh.agents() == ({"probe_agent", "deep_agent"} if taken else {"probe_agent"})
 
 
 async def test_the_greatest_query_is_taken(mesh: Mesh) -> None:
