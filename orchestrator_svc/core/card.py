@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from typing import Final
 
 from agentmesh.cards import MAX_CARD_BYTES, MAX_SKILL_ID_CHARACTERS, Effect, card_digest, skill_id
 from agentmesh.errors import CardInvalid, ResultError, Violation, ViolationReason, summary_of
@@ -14,6 +16,9 @@ from orchestrator_svc.core.catalog import Skill
 from orchestrator_svc.core.checker import Checker, SchemaInvalid
 from orchestrator_svc.core.schemas import references_of, resolve
 from orchestrator_svc.core.wording import cut
+
+_MAX_PARTS: Final = 50_000
+"""Objects, lists and values in one schema; a card of the greatest size without a reference has fewer."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,11 @@ def _reference_problem(schema: JsonObject) -> str | None:
             return f"refers to another document, `{cut(reference)}`; only references within the schema are followed"
         if resolve(reference, schema) is None:
             return f"`{cut(reference)}` refers to nothing; write a JSON pointer such as `#/$defs/Row`"
-    if _is_recursive(schema):
+    size = _size_written_out(schema)
+    if size is None:
         return "is recursive; results and arguments are nested at most 24 deep, so write the levels out"
+    if size > _MAX_PARTS:
+        return f"has {size} parts when its references are written out, at most {_MAX_PARTS} are allowed"
     return None
 
 
@@ -130,16 +138,28 @@ def _type_problem(schema: JsonObject) -> str | None:
     return 'must say `"type": "object"` at the top: arguments and results are objects'
 
 
-def _is_recursive(schema: JsonObject) -> bool:
-    """True if following references within the schema leads back to where they started."""
-    targets: dict[str, set[str]] = {}
+def _size_written_out(schema: JsonObject) -> int | None:
+    """Parts of the schema with what its references name in their places; None if that has no end.
+
+    References to references double it with every level, and to check a value takes as many steps.
+    """
+    targets: dict[str, Counter[str]] = {}
     waiting = set(references_of(schema))
     while waiting:
         reference = waiting.pop()
-        targets[reference] = set(references_of(resolve(reference, schema)))
-        waiting |= targets[reference] - targets.keys()
+        targets[reference] = Counter(references_of(resolve(reference, schema)))
+        waiting |= targets[reference].keys() - targets.keys()
+    sizes: dict[str, int] = {}
     try:
-        TopologicalSorter(targets).prepare()
+        for reference in TopologicalSorter(targets).static_order():
+            inner = sum(count * sizes[name] for name, count in targets[reference].items())
+            sizes[reference] = _parts(resolve(reference, schema)) + inner
     except CycleError:
-        return True
-    return False
+        return None
+    return _parts(schema) + sum(sizes[reference] for reference in references_of(schema))
+
+
+def _parts(value: Json) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(_parts(member) for member in value.values())
+    return 1 + sum(_parts(element) for element in value) if isinstance(value, list) else 1

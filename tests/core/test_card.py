@@ -147,6 +147,12 @@ class TestSchemas:
     def test_a_recursive_schema(self, schema: JsonObject) -> None:
         assert "is recursive" in problem_of(schema)
 
+    @pytest.mark.parametrize("keyword", ["anyOf", "oneOf", "allOf", "prefixItems"])
+    def test_references_that_double_with_every_level(self, keyword: str) -> None:
+        levels: JsonObject = {f"L{n}": {keyword: [{"$ref": f"#/$defs/L{n + 1}"}] * 2} for n in range(40)}
+        schema = {"$defs": {**levels, "L40": TEXT}, **record(x={"$ref": "#/$defs/L0"})}
+        assert "parts when its references are written out, at most 50000" in problem_of(schema)
+
     def test_a_schema_that_is_too_deep(self) -> None:
         deep: Json = {}
         for _ in range(10_000):
