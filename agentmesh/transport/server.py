@@ -22,7 +22,7 @@ from agentmesh.transport.server_interceptor import ServerInterceptor
 DESCRIBED_BY_REFLECTION = (error_details_pb2.DESCRIPTOR,)
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
-_CANCELLATION_SECONDS: Final = 5.0  # the core does not wait until the handlers that it cancels have ended
+_CANCELLATION_SECONDS: Final = 2.0  # the core does not wait until the handlers that it cancels have ended
 _log = structlog.get_logger(scope="agentmesh.server")
 
 
@@ -101,6 +101,7 @@ class MeshServer:
         self._interceptor = interceptor
         self._health = health_servicer
         self._serving = dict.fromkeys(services, False)
+        self._stopped = False
         self._port = 0 if address.path else port
         self._address = address.with_port(port)
 
@@ -147,10 +148,14 @@ class MeshServer:
         await self.stop()
 
     async def stop(self) -> None:
-        """End at once: calls in flight are cancelled. May be called again."""
+        """End at once: calls in flight are cancelled. May be called again; a handler that swallows its cancellation is
+        waited for once.
+        """
         self._interceptor.refuse_new_calls()
         await self._server.stop(None)
-        await self._interceptor.wait_until_idle(_CANCELLATION_SECONDS)
+        if not self._stopped:
+            self._stopped = True
+            await self._interceptor.wait_until_idle(_CANCELLATION_SECONDS)
 
     async def _set_health(self, names: Sequence[str], *, serving: bool) -> None:
         for name in names or tuple(self._serving):
