@@ -92,6 +92,11 @@ class Run:
     def outcomes(self) -> Mapping[str, Outcome]:
         return {step_id: record.outcome for step_id, record in self.steps.items()}
 
+    @property
+    def result_bytes(self) -> int:
+        """Size of the results of its steps as JSON."""
+        return sum(record.outcome.result_bytes for record in self.steps.values())
+
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Measure `route`, `execute` or `synthesize`, also when it fails."""

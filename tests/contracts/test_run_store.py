@@ -1,4 +1,7 @@
-"""What every `RunStore` promises. A new implementation is added to `STORES`; it is made to keep 3 ended runs."""
+"""What every `RunStore` promises. A new implementation is added to `STORES`.
+
+It is made to keep 3 runs that have ended, with results of 1000 bytes together.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,17 @@ from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.ports.run_store import RunStore
-from orchestrator_svc.app.run import Run, RunState
+from orchestrator_svc.app.run import Run, RunState, StepRecord
+from orchestrator_svc.core.outcome import Outcome, StepOutcome
 from tests.fakes.clock import ManualClock
 
 KEPT = 3
+MAX_RESULT_BYTES = 1000
 
 
 @asynccontextmanager
 async def memory() -> AsyncIterator[RunStore]:
-    yield MemoryRunStore(KEPT)
+    yield MemoryRunStore(KEPT, max_result_bytes=MAX_RESULT_BYTES)
 
 
 STORES: dict[str, Callable[[], AbstractAsyncContextManager[RunStore]]] = {"memory": memory}
@@ -78,6 +83,29 @@ async def test_of_runs_that_ended_the_latest_are_kept(store: RunStore) -> None:
     for run in reversed(runs):
         await end(store, run)
     assert await known(store, *runs) == ["question 0", "question 1", "question 2"]
+
+
+def with_results(number: int, *sizes: int) -> Run:
+    run = new_run(number)
+    for place, size in enumerate(sizes):
+        outcome = Outcome(StepOutcome.SUCCEEDED, result={}, result_bytes=size)
+        run.steps[f"s{place}"] = StepRecord(outcome, None, run.started_at, 0.0)
+    return run
+
+
+async def test_of_runs_with_large_results_fewer_are_kept(store: RunStore) -> None:
+    runs = [with_results(number, 300, 200) for number in range(3)]
+    for run in runs:
+        await end(store, run)
+    assert await known(store, *runs) == ["question 1", "question 2"]
+
+
+async def test_the_latest_run_is_kept_whatever_its_size_until_another_has_ended(store: RunStore) -> None:
+    huge, small = with_results(1, 5000), with_results(2, 10)
+    await end(store, huge)
+    assert await known(store, huge) == ["question 1"]
+    await end(store, small)
+    assert await known(store, huge, small) == ["question 2"]
 
 
 async def test_a_run_in_flight_is_never_forgotten(store: RunStore) -> None:

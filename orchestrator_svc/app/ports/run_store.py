@@ -8,7 +8,7 @@ from orchestrator_svc.app.run import Run
 
 
 class RunStore(Protocol):
-    """Bounded: the oldest runs that have ended are forgotten first."""
+    """Bounded, in runs and in the bytes of their results: the oldest that have ended are forgotten first."""
 
     async def put(self, run: Run) -> None:
         """Remember a run, or its new state."""
