@@ -39,7 +39,7 @@ class Answering:
         async with self.runs.open(run, deadline):
             catalog = self.membership.catalog()
             plan = await self.router.route(run, catalog, scope, deadline)
-            await self._carry_out(run, plan, catalog, deadline, raw=raw)
+            await self._carry_out(run, plan, scope.usable(catalog), deadline, raw=raw)
 
     async def execute_plan(self, run: Run, source: JsonObject, scope: Scope, deadline: Deadline, *, raw: bool) -> None:
         """Run the caller's plan: no routing."""
@@ -47,7 +47,7 @@ class Answering:
             catalog = self.membership.catalog()
             run.plan = self._checked(source, catalog, scope)
             run.plan_source, run.planner = PlanSource.CALLER, "caller"
-            await self._carry_out(run, run.plan, catalog, deadline, raw=raw)
+            await self._carry_out(run, run.plan, scope.usable(catalog), deadline, raw=raw)
 
     async def plan(self, run: Run, scope: Scope, deadline: Deadline) -> Catalog:
         """Only route: look before you run, so nothing is remembered. Returns the catalog that the plan was made for."""
@@ -55,11 +55,11 @@ class Answering:
         await self.router.route(run, catalog, scope, deadline)
         return catalog
 
-    async def _carry_out(self, run: Run, plan: Plan, catalog: Catalog, deadline: Deadline, *, raw: bool) -> None:
+    async def _carry_out(self, run: Run, plan: Plan, usable: Catalog, deadline: Deadline, *, raw: bool) -> None:
         reserve = self.writer.reserve(deadline, raw=raw)
         await self.executor.execute(run, plan, deadline.earlier(reserve))
         run.outcome = judge(plan, run.outcomes)
-        await self.writer.write(run, plan, catalog, deadline, raw=raw)
+        await self.writer.write(run, plan, usable, deadline, raw=raw)
 
     def _checked(self, source: JsonObject, catalog: Catalog, scope: Scope) -> Plan:
         try:

@@ -52,6 +52,10 @@ class Scope:
             )
         return catalog.only(self.allowed_skills) if self.allowed_skills else catalog
 
+    def usable(self, catalog: Catalog) -> Catalog:
+        """The part of the catalog that the request may use, named by it and changing no more than it allows."""
+        return self.of(catalog).within(self.max_effect)
+
     def check(self, plan: Plan) -> None:
         """Let a plan pass that changes no more than the request allows.
 
@@ -92,7 +96,7 @@ class Router:
             UnknownSkill: `allowed_skills` names a skill that does not exist.
         """
         allowed = scope.of(catalog)
-        offered = self._shortlist(run.question.query, allowed.within(scope.max_effect))
+        offered = self._shortlist(run.question.query, scope.usable(catalog))
         if not offered:
             # NO_AGENT would say that a planner looked and found nothing.
             raise EffectNotAllowed(f"every skill that may be used changes more than {scope.max_effect} (max_effect)")

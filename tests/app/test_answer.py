@@ -153,7 +153,15 @@ async def test_no_fitting_skill_is_an_answer_that_says_what_there_is_without_a_s
     run = await a_mesh.ask()
     assert (run.outcome, run.answer, run.answer_source) == (RunOutcome.NO_AGENT, "rendered", AnswerSource.RENDERED)
     assert run.ledger.llm_calls == 1
-    assert set(a_mesh.renderer.briefs[0].catalog.skills) == set(catalog.skills)
+    assert set(a_mesh.renderer.briefs[0].catalog.skills) == set(catalog.skills) - {"four__write"}
+
+
+async def test_what_there_is_leaves_out_what_the_request_may_not_use(catalog: Catalog) -> None:
+    a_mesh = await mesh(catalog, FixedPlanner([]), {})
+    await a_mesh.ask(scope=Scope(frozenset({"two__read", "five__store"}), Effect.READ_ONLY))
+    await a_mesh.ask(scope=Scope(max_effect=Effect.SIDE_EFFECT))
+    shown = [set(brief.catalog.skills) for brief in a_mesh.renderer.briefs]
+    assert shown == [{"two__read"}, set(catalog.skills)]
 
 
 async def test_a_required_step_that_fails_makes_the_answer_partial(catalog: Catalog) -> None:

@@ -23,7 +23,7 @@ class Brief:
     outcomes: Mapping[str, Outcome]
     """How each step ended, by step id."""
     catalog: Catalog
-    """What the mesh can do; what an answer to a plan without steps is about."""
+    """What the request may use of what the mesh can do; what an answer to a plan without steps is about."""
 
 
 @dataclass(frozen=True, slots=True)
