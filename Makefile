@@ -143,9 +143,11 @@ ask: $(RUNTIME) ## Ask the running mesh: make ask Q="..."
 	@if [ -z "$$QUESTION" ]; then echo 'usage: make ask Q="What are the current system metrics?"' >&2; exit 2; fi
 	@$(BIN)/agentmesh ask -- "$$QUESTION"
 
+OPTIONS ?=
+
 .PHONY: record
-record: $(RUNTIME) ## Reproduce the recording that analytics_agent ships
-	@$(BIN)/python -m agent_svcs.analytics_agent.record
+record: $(RUNTIME) ## Reproduce the recording that analytics_agent ships, in 5 min (OPTIONS=--help)
+	@$(BIN)/python -m agent_svcs.analytics_agent.record $(OPTIONS)
 
 .PHONY: bench-routing
 bench-routing: $(DEV) ## Measure how often the offline planner routes a question right
