@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import grpc.aio
 import psutil
 
-from agentmesh.agent import Agent
+from agentmesh.agent import Agent, RunningAgent
 from agentmesh.v1 import (
     orchestrator_service_pb2_grpc,
     registry_service_pb2,
@@ -21,6 +21,9 @@ from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
 from orchestrator_svc.bootstrap import Minds, build
 from orchestrator_svc.config import read_config
+
+LEFT_OVER_SECONDS = 10.0
+"""For calls that were cancelled to be over; 250 ms are promised, and the machine may be busy."""
 
 
 @dataclass
@@ -58,7 +61,7 @@ async def running_mesh(
         await orchestrator.start()
         for agent in agents:
             running = await agent.start(orchestrator=orchestrator.server.address)
-            stack.push_async_callback(running.stop)
+            stack.push_async_callback(_stop, running)
             await running.registered()
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(orchestrator.server.address))
         yield Mesh(
@@ -75,6 +78,15 @@ async def running_mesh(
         raise AssertionError(f"tasks are left: {left}")
     if _listening() - ports or _children() - children:
         raise AssertionError(f"left: ports {_listening() - ports}, child processes {_children() - children}")
+
+
+async def _stop(agent: RunningAgent) -> None:
+    """An agent drains for as long as it has calls: by now the callers have left, and nothing may be under way."""
+    try:
+        async with asyncio.timeout(LEFT_OVER_SECONDS):
+            await agent.stop()
+    except TimeoutError:
+        raise AssertionError(f"a call of the agent at {agent.address} is left") from None
 
 
 def _listening() -> set[int]:
