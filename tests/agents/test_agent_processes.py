@@ -182,7 +182,7 @@ async def test_the_recording_can_be_made_again_and_leaves_nothing_running(tmp_pa
     said = (await process.stdout.readline()).decode()
     started = psutil.Process(process.pid).children(recursive=True)
     _, stderr = await process.communicate()
-    assert process.returncode == 0, stderr.decode()
+    assert (process.returncode, stderr.decode()) == (0, "")
     assert len(started) == len(said.removeprefix("recording ").partition(" for ")[0].split(", ")) >= len(AGENTS)
     assert not any(one.is_running() for one in started)
     recording = read_recording(output)
