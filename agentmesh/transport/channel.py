@@ -8,7 +8,7 @@ from types import MappingProxyType
 import grpc
 
 from agentmesh.transport.client_interceptor import StreamClientInterceptor, UnaryClientInterceptor
-from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
+from agentmesh.transport.options import MAX_MESSAGE_BYTES, OURS, Keepalive, channel_options, proxy_options
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -19,6 +19,7 @@ def open_channel(
     peer: str | None = None,
     metadata: Mapping[str, str] = _NOTHING,
     max_receive_bytes: int = MAX_MESSAGE_BYTES,
+    keepalive: Keepalive = OURS,
 ) -> grpc.aio.Channel:
     """Open a channel of its own, without TLS; it connects with the first call. Close it with `await channel.close()`.
 
@@ -31,10 +32,11 @@ def open_channel(
         peer: What texts of errors call the other side; the address by default.
         metadata: Sent with every call.
         max_receive_bytes: Greatest response that is taken.
+        keepalive: When the other side is pinged; `ANY_SERVER` for one that may not be built with this library.
     """
     known_as = address if peer is None else peer
     interceptors = (UnaryClientInterceptor(known_as, metadata), StreamClientInterceptor(known_as, metadata))
-    options = (*channel_options(max_receive_bytes), *proxy_options(address))
+    options = (*channel_options(max_receive_bytes, keepalive), *proxy_options(address))
     channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
     for interceptor in interceptors:
         interceptor.belongs_to(channel)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 CoreOptions = Sequence[tuple[str, int | str]]
@@ -16,27 +17,44 @@ CoreOptions = Sequence[tuple[str, int | str]]
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """One message, on both sides. A result of 1 MiB of JSON may take 5.5 MiB as a Struct."""
 
-KEEPALIVE_SECONDS: Final = 30
-"""After so much silence the other side is asked for a sign of life, also without a call."""
 KEEPALIVE_TIMEOUT_SECONDS: Final = 10
-"""Without one the connection counts as broken, and so do the calls on it."""
+"""Without a sign of life for so long the connection counts as broken, and so do the calls on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When the other side is asked for a sign of life."""
+
+    seconds: int
+    """After so much silence."""
+    without_calls: bool
+    """Also while no call is under way."""
+
+
+OURS: Final = Keepalive(30, without_calls=True)
+"""Between servers and clients of this library."""
+ANY_SERVER: Final = Keepalive(310, without_calls=False)
+"""What a server tolerates that was not told otherwise, in any language: once in 5 minutes, and only during calls."""
+
 CONNECT_SECONDS: Final = 5
 """For a connection to be made: a process that is starting, or a far network, may take more than a moment."""
 _LEAST_PING_INTERVAL_SECONDS: Final = 10  # what a server tolerates; well below what our clients do
 
 _TARGET: Final = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/\[\]]+)):\d+")
 
-_BOTH: Final[CoreOptions] = (
-    ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
-    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
-    ("grpc.keepalive_permit_without_calls", 1),
-)
+
+def _pings(keepalive: Keepalive) -> CoreOptions:
+    return (
+        ("grpc.keepalive_time_ms", keepalive.seconds * 1000),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
+        ("grpc.keepalive_permit_without_calls", int(keepalive.without_calls)),
+    )
 
 
 def server_options(max_receive_bytes: int) -> CoreOptions:
     """Options of a server."""
     return (
-        *_BOTH,
+        *_pings(OURS),
         ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_SECONDS * 1000),
         ("grpc.max_receive_message_length", max_receive_bytes),
         # On by default: a second server would bind the same port and take half of the calls.
@@ -44,10 +62,10 @@ def server_options(max_receive_bytes: int) -> CoreOptions:
     )
 
 
-def channel_options(max_receive_bytes: int) -> CoreOptions:
+def channel_options(max_receive_bytes: int, keepalive: Keepalive = OURS) -> CoreOptions:
     """Options of a channel."""
     return (
-        *_BOTH,
+        *_pings(keepalive),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", max_receive_bytes),
         # A name server must not bring retries: whether to repeat a call depends on the skill. What the core repeats by

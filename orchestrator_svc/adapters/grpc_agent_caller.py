@@ -18,6 +18,7 @@ from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
 from agentmesh.transport import code_of, from_struct_off_loop, open_channel, reason_of, to_struct
 from agentmesh.transport.details import STATUS_KEY
+from agentmesh.transport.options import ANY_SERVER
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed
@@ -68,7 +69,9 @@ class GrpcAgentCaller:
         left: list[grpc.aio.Channel] = []
         if address not in self._channels:
             left = self._take_unlisted()
-            self._channels[address] = open_channel(address, peer=f"agent `{agent}` at {address}")
+            # An agent may be written in any language, and a server ends a connection that is pinged more than it likes.
+            peer = f"agent `{agent}` at {address}"
+            self._channels[address] = open_channel(address, peer=peer, keepalive=ANY_SERVER)
         self._in_use[address] += 1
         try:
             # Closing takes a moment, in which other calls begin: by now they find this channel, and none of the others.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import grpc
 
 from agentmesh.transport.client_interceptor import StreamClientInterceptor, UnaryClientInterceptor
-from agentmesh.transport.options import channel_options, server_options
+from agentmesh.transport.options import ANY_SERVER, channel_options, server_options
 from tests.transport.support import served
 
 SERVER = dict(server_options(1))
@@ -28,6 +28,13 @@ def test_a_client_pings_less_often_than_a_server_allows() -> None:
     for side in (CHANNEL, SERVER):
         assert int(side["grpc.keepalive_time_ms"]) > int(SERVER["grpc.http2.min_ping_interval_without_data_ms"])
         assert side["grpc.keepalive_permit_without_calls"] == 1
+
+
+def test_a_server_of_another_make_is_pinged_no_more_than_any_tolerates() -> None:
+    """Without a setting that is once in 5 minutes, during calls; one that pinged each 30 s was cut off after 150 s."""
+    foreign = dict(channel_options(1, ANY_SERVER))
+    assert int(foreign["grpc.keepalive_time_ms"]) > 300_000
+    assert foreign["grpc.keepalive_permit_without_calls"] == 0
 
 
 def test_a_connection_is_never_ended_for_its_age() -> None:
