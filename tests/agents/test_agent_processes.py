@@ -218,7 +218,10 @@ async def test_a_recording_that_cannot_be_made_is_refused_before_anything_starts
     assert "Traceback" not in stderr.decode()
 
 
-async def test_a_recording_that_is_interrupted_leaves_the_old_one_and_nothing_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_recording_that_is_interrupted_leaves_the_old_one_and_nothing_running(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     output = tmp_path / "made.csv"
     output.write_text("the old one")
     process = await asyncio.create_subprocess_exec(
@@ -230,7 +233,7 @@ async def test_a_recording_that_is_interrupted_leaves_the_old_one_and_nothing_ru
     assert process.stdout is not None
     await process.stdout.readline()
     started = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = await process.communicate()
     assert process.returncode == 130
     assert stderr.decode().endswith(f"interrupted; {output} is as it was\n")

@@ -6,9 +6,10 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,14 +46,14 @@ class Options:
 
 
 def main() -> int:
-    """Records, writes, says what was written; 1 if a service did not start, 130 after Ctrl-C."""
+    """Records, writes, says what was written; 1 if a service did not start, 130 after SIGINT or SIGTERM."""
     options = _options()
     try:
-        rounds = asyncio.run(record(options))
+        rounds = asyncio.run(_unless_stopped(record(options)))
     except NotStarted as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         sys.stderr.write(f"interrupted; {options.output} is as it was\n")
         return 130
     with options.output.open("w", encoding="utf-8", newline="") as file:
@@ -100,6 +101,15 @@ def _problem(options: Options) -> str:
     ):
         return f"--output: {options.output} cannot be written"
     return ""
+
+
+async def _unless_stopped(recording: Coroutine[None, None, list[Round]]) -> list[Round]:
+    """Cancelled by SIGINT and SIGTERM, also where the shell that started us ignores SIGINT: no service is left."""
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, this.cancel)
+    return await recording
 
 
 async def record(options: Options) -> list[Round]:
