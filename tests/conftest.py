@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import sys
 
 from hypothesis import settings
@@ -18,6 +19,10 @@ for _name in list(os.environ):
 for _name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
     os.environ[_name] = os.environ[_name.upper()] = "http://127.0.0.1:1"
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost,::1"
+
+# A shell that starts this in the background has SIGINT ignored, and processes under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No time limit an example: the machines that run this are shared. `--hypothesis-profile=explore` draws new examples.
 settings.register_profile("explore", deadline=None)
