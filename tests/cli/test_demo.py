@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -68,6 +70,19 @@ async def test_with_a_model_that_refuses_it_fails_and_says_why(llm: ScriptedLlm)
     assert "Traceback" not in shown
 
 
+def _quoted_in_the_readme() -> list[str]:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    block = readme.partition("```console\n$ make demo\n")[2].partition("```")[0]
+    lines = [line for line in block.splitlines() if line not in ("", "...")]
+    assert len(lines) > 10
+    return lines
+
+
+def _shape(line: str) -> str:
+    """The line without its numbers, and with one space for many: times and ports are never the same."""
+    return re.sub(r" +", " ", re.sub(r"\d+(?:\.\d+)? (?:ms|s)\b|[\d:.]{5,}", "0", line))
+
+
 def test_the_demo_asks_four_questions_and_leaves_nothing() -> None:
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "orchestrator_svc.demo"],
@@ -90,5 +105,6 @@ def test_the_demo_asks_four_questions_and_leaves_nothing() -> None:
     assert shown[-3] == "4 processes stopped."
     assert shown[-2].startswith("Next: `make up`")
     assert shown[-1].startswith("make ask Q='")
+    assert [line for line in _quoted_in_the_readme() if _shape(line) not in set(map(_shape, shown))] == []
     _, alive = psutil.wait_procs(children, timeout=40.0)
     assert alive == []
