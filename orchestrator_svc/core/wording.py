@@ -6,8 +6,6 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from heapq import nlargest
-from itertools import islice
 from typing import Final
 
 _MOST_CHARACTERS: Final = 64
@@ -57,10 +55,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     characters are.
     """
     name = name[:_MOST_COMPARED_CHARACTERS]
-    candidates = list(islice(known, _MOST_KNOWN))
+    candidates = list(known)[:_MOST_KNOWN]
     if len(candidates) > _MOST_COMPARED:
         wanted = _pairs(name)
-        candidates = nlargest(_MOST_COMPARED, candidates, key=lambda other: (len(wanted & _pairs(other)), other))
+        candidates.sort(key=lambda other: (-len(wanted & _pairs(other)), other))
+        del candidates[_MOST_COMPARED:]
     close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return close[0] if close else None
 

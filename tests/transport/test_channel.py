@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -50,7 +50,7 @@ class Watched:
             self.cancelled.set()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def held_up(address: str) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
     """An address whose connections reach the other one only when they are let through.
 
@@ -58,22 +58,29 @@ async def held_up(address: str) -> AsyncIterator[tuple[str, asyncio.Event, async
     """
     waiting, through = asyncio.Event(), asyncio.Event()
     host, _, port = address.rpartition(":")
+    copying: list[asyncio.Task[None]] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting.set()
         await through.wait()
         upstream_reader, upstream_writer = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
+        copying.append(asyncio.create_task(_copy(reader, upstream_writer)))
+        copying.append(asyncio.create_task(_copy(upstream_reader, writer)))
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", waiting, through
+        await asyncio.gather(*copying)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
+    """Until one side hangs up."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_a_connection_that_takes_its_time_is_waited_for() -> None:
