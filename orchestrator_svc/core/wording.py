@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -58,8 +59,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     candidates = list(known)[:_MOST_KNOWN]
     if len(candidates) > _MOST_COMPARED:
         wanted = _pairs(name)
-        candidates.sort(key=lambda other: (-len(wanted & _pairs(other)), other))
-        del candidates[_MOST_COMPARED:]
+        candidates = heapq.nlargest(_MOST_COMPARED, candidates, key=lambda other: (len(wanted & _pairs(other)), other))
     close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return close[0] if close else None
 
