@@ -491,7 +491,7 @@ class AskResponse(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """32 hex digits (128 random bits); also in the trailing metadata `agentmesh-run-id`, there also of a call that fails.
+    """32 hex digits (128 random bits); also in the trailing metadata `agentmesh-run-id`, there also of a run that fails.
     See GetRun.
     """
     trace_id: _builtins.str

@@ -128,8 +128,8 @@ async def test_get_run_gives_the_run_and_what_went_wrong(mesh: ScriptedMesh, cal
     mesh.answer = pb.GetRunResponse(
         run=run_pb2.Run(run_id=samples.RUN_ID, state=run_pb2.RUN_STATE_FAILED, query="q", error=to_status(error))
     )
-    record = await call(mesh.address, "get_run", samples.RUN_ID, step_id="a")
-    assert mesh.requests == [pb.GetRunRequest(run_id=samples.RUN_ID, step_id="a")]
+    record = await call(mesh.address, "get_run", samples.RUN_ID, step_id="a", item_index=0)
+    assert mesh.requests == [pb.GetRunRequest(run_id=samples.RUN_ID, step_id="a", item_index=0)]
     assert record.state is api.RunState.FAILED
     assert isinstance(record.error, errors.AllStepsFailed)
     assert (record.error.message, record.error.code) == ("nothing worked", Code.NOT_FOUND)
