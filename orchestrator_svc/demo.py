@@ -23,7 +23,7 @@ from agentmesh.cli.show_answer import duration, show_answer
 from agentmesh.client import Answer, MeshClient, RunOutcome
 from agentmesh.errors import MeshError
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, process_environment
-from orchestrator_svc.commands.progress import readiness_lines
+from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
 from orchestrator_svc.config import Config
 
@@ -67,7 +67,7 @@ def main() -> ExitCode:
     finally:
         stopped = mesh.stop(grace_seconds=_STOP_SECONDS)
     output.line()
-    output.line(f"{stopped} processes stopped.")
+    output.line(f"{stopped_line(stopped)}.")
     if failed is not None:
         both = f"{failed.advice}; or {advice}" if failed.advice else advice
         raise CommandFailed(f"the demo failed: {failed.message}", details=failed.details, advice=both)

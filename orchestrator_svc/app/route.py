@@ -45,7 +45,7 @@ class Scope:
         unknown = sorted(self.allowed_skills - catalog.skills.keys())
         if unknown:
             raise UnknownSkill(
-                f"allowed_skills names {len(unknown)} skills that no agent has",
+                f"allowed_skills names {'a skill' if len(unknown) == 1 else f'{len(unknown)} skills'} that no agent has",
                 violations=[
                     _unknown(name, catalog if place < _MOST_HINTS else None) for place, name in enumerate(unknown)
                 ],

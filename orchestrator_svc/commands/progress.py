@@ -1,4 +1,4 @@
-"""What is shown while a mesh starts."""
+"""What is shown while a mesh starts, and when it has stopped."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def readiness_lines(output: Output) -> Callable[[str, str], None]:
         output.line((f"{name:<18}", "bold"), f"{address:<24}", (f"ready after {time.monotonic() - began:.1f} s", "dim"))
 
     return ready
+
+
+def stopped_line(count: int) -> str:
+    """How many processes were stopped."""
+    return "1 process stopped" if count == 1 else f"{count} processes stopped"

@@ -19,7 +19,7 @@ from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.output import Output, open_output
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, is_taken, process_environment
 from orchestrator_svc.commands.processes import POLL_SECONDS, Child, LogFollower
-from orchestrator_svc.commands.progress import readiness_lines
+from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
 from orchestrator_svc.config import LoadedConfig
 
@@ -93,7 +93,7 @@ def run_up(*, logs: Path | None, verbose: bool) -> ExitCode:
         finally:
             stopped = _stop(mesh, signals, loaded.config.drain_seconds + _STOP_MARGIN_SECONDS, output)
             watched.show_logs()
-            output.line(f"{stopped} processes stopped")
+            output.line(stopped_line(stopped))
     if logs is None:
         shutil.rmtree(directory, ignore_errors=True)
     return ExitCode.OK
