@@ -44,8 +44,9 @@ class Scope:
         """
         unknown = sorted(self.allowed_skills - catalog.skills.keys())
         if unknown:
+            count = "a skill" if len(unknown) == 1 else f"{len(unknown)} skills"
             raise UnknownSkill(
-                f"allowed_skills names {'a skill' if len(unknown) == 1 else f'{len(unknown)} skills'} that no agent has",
+                f"allowed_skills names {count} that no agent has",
                 violations=[
                     _unknown(name, catalog if place < _MOST_HINTS else None) for place, name in enumerate(unknown)
                 ],
