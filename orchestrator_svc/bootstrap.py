@@ -96,7 +96,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     clock = SystemClock()
     minds = minds or _minds(config)
     membership = Membership(MemoryAgentStore(clock), clock)
-    caller = GrpcAgentCaller(membership.endpoint_of, membership.addresses)
+    caller = GrpcAgentCaller(membership.endpoint_of, membership.endpoints)
     answering = _answering(config, clock, minds, membership, caller)
     orchestrator = Service(
         ORCHESTRATOR, orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server, OrchestratorServicer(answering)

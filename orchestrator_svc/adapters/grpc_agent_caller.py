@@ -1,4 +1,4 @@
-"""Calls agents over gRPC: one channel an address, made when it is first called and closed when it has left the mesh."""
+"""Calls agents over gRPC: one channel an endpoint, made when it is first called, closed when it has left the mesh."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from agentmesh.transport.options import ANY_SERVER
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed
+from orchestrator_svc.app.ports.agent_store import Endpoint
 
 _NOT_CONNECTED: Final = ("failed to connect to all addresses", "errors resolving ")
 """How the gRPC core says that there is no connection to send a request over."""
@@ -31,32 +32,35 @@ class GrpcAgentCaller:
     """Implements `AgentCaller`.
 
     Args:
-        endpoint_of: Gives the address of an agent's endpoint, or None if it has none now.
-        addresses: Gives every address that is listed now; channels to others are closed.
+        endpoint_of: Gives an endpoint of an agent, or None if it has none now.
+        endpoints: Gives every endpoint that is listed now; channels to others are closed.
     """
 
-    def __init__(self, endpoint_of: Callable[[str], str | None], addresses: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self, endpoint_of: Callable[[str], Endpoint | None], endpoints: Callable[[], frozenset[Endpoint]]
+    ) -> None:
         self._endpoint_of = endpoint_of
-        self._addresses = addresses
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        self._in_use: Counter[str] = Counter()
-        """Calls in flight by address."""
+        self._endpoints = endpoints
+        # By endpoint and not by address: the channel to a process that is gone waits, up to 5 s, before it tries again.
+        self._channels: dict[Endpoint, grpc.aio.Channel] = {}
+        self._in_use: Counter[Endpoint] = Counter()
+        """Calls in flight."""
 
     async def call(self, call: AgentCall, deadline: Deadline) -> AgentReply:
         agent = call.skill.agent
-        address = self._endpoint_of(agent)
-        if address is None:
+        endpoint = self._endpoint_of(agent)
+        if endpoint is None:
             error = errors.NoEndpoint(f"no endpoint of `{agent}` is known just now")
             raise CallFailed(error, code=Code.UNAVAILABLE, sent=False)
         try:
-            async with self._channel(agent, address) as channel:
+            async with self._channel(agent, endpoint) as channel:
                 stub = agent_service_pb2_grpc.AgentStub(channel)
                 response = await stub.Execute(_request(call), timeout=deadline.remaining())
         except MeshError as error:
-            raise _failure(error, address) from error
+            raise _failure(error, endpoint.address) from error
         result = await from_struct_off_loop(response.result) if response.HasField("result") else None
         spending = _spending(response.usage) if response.HasField("usage") else NOTHING_SPENT
-        return AgentReply(result, address, spending, response.ByteSize())
+        return AgentReply(result, endpoint.address, spending, response.ByteSize())
 
     async def close(self) -> None:
         """Close every channel."""
@@ -64,29 +68,29 @@ class GrpcAgentCaller:
         await _close(channels.values())
 
     @asynccontextmanager
-    async def _channel(self, agent: str, address: str) -> AsyncIterator[grpc.aio.Channel]:
-        """The channel to an address, kept open for as long as it is used and the address is listed."""
+    async def _channel(self, agent: str, endpoint: Endpoint) -> AsyncIterator[grpc.aio.Channel]:
+        """The channel to an endpoint, kept open for as long as it is used and the endpoint is listed."""
         left: list[grpc.aio.Channel] = []
-        if address not in self._channels:
+        if endpoint not in self._channels:
             left = self._take_unlisted()
             # An agent may be written in any language, and a server ends a connection that is pinged more than it likes.
-            peer = f"agent `{agent}` at {address}"
-            self._channels[address] = open_channel(address, peer=peer, keepalive=ANY_SERVER)
-        self._in_use[address] += 1
+            peer = f"agent `{agent}` at {endpoint.address}"
+            self._channels[endpoint] = open_channel(endpoint.address, peer=peer, keepalive=ANY_SERVER)
+        self._in_use[endpoint] += 1
         try:
             # Closing takes a moment, in which other calls begin: by now they find this channel, and none of the others.
             await _close(left)
-            yield self._channels[address]
+            yield self._channels[endpoint]
         finally:
-            self._in_use[address] -= 1
+            self._in_use[endpoint] -= 1
 
     def _take_unlisted(self) -> list[grpc.aio.Channel]:
         """An agent that drains has left the list and still answers what it has begun, so a channel in use stays."""
-        listed = self._addresses()
-        left = [address for address in self._channels if address not in listed and not self._in_use[address]]
-        for address in left:
-            del self._in_use[address]
-        return [self._channels.pop(address) for address in left]
+        listed = self._endpoints()
+        left = [endpoint for endpoint in self._channels if endpoint not in listed and not self._in_use[endpoint]]
+        for endpoint in left:
+            del self._in_use[endpoint]
+        return [self._channels.pop(endpoint) for endpoint in left]
 
 
 async def _close(channels: Iterable[grpc.aio.Channel]) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from agentmesh.errors import CatalogEmpty, LeaseNotFound
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.app.ports.agent_store import AgentStore, Listing, Registration
+from orchestrator_svc.app.ports.agent_store import AgentStore, Endpoint, Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.core.card import read_card
 from orchestrator_svc.core.catalog import Catalog
@@ -122,13 +122,13 @@ class Membership:
             raise CatalogEmpty("no agent is registered yet", retry_after_seconds=EMPTY_RETRY_SECONDS)
         return catalog
 
-    def addresses(self) -> frozenset[str]:
-        """Addresses of every endpoint that is listed now."""
-        return frozenset(registration.address for registration in self._store.listing().registrations)
+    def endpoints(self) -> frozenset[Endpoint]:
+        """Every endpoint that is listed now."""
+        return frozenset(registration.endpoint for registration in self._store.listing().registrations)
 
-    def endpoint_of(self, agent: str) -> str | None:
-        """Address of an endpoint of the agent; None if none is listed now."""
+    def endpoint_of(self, agent: str) -> Endpoint | None:
+        """An endpoint of the agent; None if none is listed now."""
         for registration in self._store.listing().registrations:
             if registration.card.name == agent:
-                return registration.address
+                return registration.endpoint
         return None

@@ -51,6 +51,16 @@ def membership(clock: ManualClock) -> Membership:
     return membership_with(clock)
 
 
+def addresses(membership: Membership) -> set[str]:
+    return {endpoint.address for endpoint in membership.endpoints()}
+
+
+def address_of(membership: Membership, agent: str) -> str | None:
+    endpoint = membership.endpoint_of(agent)
+    assert endpoint is None or endpoint in membership.endpoints()
+    return endpoint.address if endpoint else None
+
+
 async def has_changed(membership: Membership) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         await membership.changed()
@@ -60,8 +70,8 @@ async def test_skills_of_every_listed_agent_make_the_catalog(membership: Members
     await membership.register(card("one", "read", "write"), "host:1")
     await membership.register(card("two"), "host:2")
     assert list(membership.catalog().skills) == ["one__read", "one__write", "two__work"]
-    assert membership.addresses() == {"host:1", "host:2"}
-    assert membership.endpoint_of("two") == "host:2"
+    assert addresses(membership) == {"host:1", "host:2"}
+    assert address_of(membership, "two") == "host:2"
     assert membership.endpoint_of("three") is None
 
 
@@ -84,7 +94,7 @@ async def test_an_agent_that_sends_heartbeats_stays(membership: Membership, cloc
         clock.advance(DEFAULT_TTL_SECONDS - 0.1)
         renewed = await membership.heartbeat(registration.lease_id)
         assert renewed.expires_at == clock.now() + timedelta(seconds=DEFAULT_TTL_SECONDS)
-    assert membership.endpoint_of("one") == "host:1"
+    assert address_of(membership, "one") == "host:1"
 
 
 async def test_an_agent_that_falls_silent_leaves_catalog_and_addresses(
@@ -95,7 +105,7 @@ async def test_an_agent_that_falls_silent_leaves_catalog_and_addresses(
     await membership.register(card("two"), "host:2")
     clock.advance(DEFAULT_TTL_SECONDS - 1.0)
     assert list(membership.catalog().skills) == ["two__work"]
-    assert membership.addresses() == {"host:2"}
+    assert addresses(membership) == {"host:2"}
     assert membership.endpoint_of("one") is None
 
 
@@ -113,8 +123,8 @@ async def test_the_heartbeat_of_a_replaced_endpoint_is_told_so(membership: Membe
     with pytest.raises(LeaseNotFound):
         await membership.heartbeat(earlier.lease_id)
     await membership.heartbeat(later.lease_id)
-    assert membership.endpoint_of("one") == "host:2"
-    assert membership.addresses() == {"host:2"}
+    assert address_of(membership, "one") == "host:2"
+    assert addresses(membership) == {"host:2"}
     assert list(membership.catalog().skills) == ["one__read"]
 
 
@@ -122,7 +132,15 @@ async def test_a_replaced_endpoint_that_deregisters_takes_nothing_from_its_succe
     earlier = await membership.register(card("one"), "host:1")
     await membership.register(card("one"), "host:2")
     await membership.deregister(earlier.lease_id)
-    assert membership.endpoint_of("one") == "host:2"
+    assert address_of(membership, "one") == "host:2"
+
+
+async def test_an_agent_that_comes_back_at_its_address_is_another_endpoint(membership: Membership) -> None:
+    await membership.register(card("one"), "host:1")
+    before = membership.endpoint_of("one")
+    await membership.register(card("one"), "host:1")
+    assert membership.endpoint_of("one") != before
+    assert membership.endpoints() == {membership.endpoint_of("one")}
 
 
 async def test_deregistering_is_fine_however_often(membership: Membership) -> None:

@@ -22,6 +22,7 @@ from agentmesh.transport import code_of, reason_of
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
+from orchestrator_svc.app.ports.agent_store import Endpoint
 from orchestrator_svc.core.card import read_card
 from orchestrator_svc.core.catalog import Skill
 from tests.fakes.agent_caller import FunctionAgentCaller
@@ -190,7 +191,8 @@ async def over_grpc() -> AsyncIterator[Subject]:
         unused.bind(("127.0.0.1", 0))
         async with await agent.start() as running:
             addresses = {"probe_agent": running.address, "dead_agent": f"127.0.0.1:{unused.getsockname()[1]}"}
-            caller = GrpcAgentCaller(addresses.get, lambda: frozenset(addresses.values()))
+            endpoints = {agent: Endpoint(address, agent) for agent, address in addresses.items()}
+            caller = GrpcAgentCaller(endpoints.get, lambda: frozenset(endpoints.values()))
             yield Subject(caller, skills_of(agent), running.address, happened)
             await caller.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import grpc
@@ -23,6 +24,7 @@ from agentmesh.v1 import agent_service_pb2_grpc
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
 from orchestrator_svc.app.ledger import NOTHING_SPENT
 from orchestrator_svc.app.ports.agent_caller import AgentReply, CallFailed
+from orchestrator_svc.app.ports.agent_store import Endpoint
 from orchestrator_svc.core.catalog import Skill
 from tests.contracts.test_agent_caller import (
     PATIENCE_SECONDS,
@@ -39,8 +41,13 @@ class Book:
     """Who is listed where, and a caller that looks there."""
 
     def __init__(self) -> None:
-        self.addresses: dict[str, str] = {}
-        self.caller = GrpcAgentCaller(self.addresses.get, lambda: frozenset(self.addresses.values()))
+        self._endpoints: dict[str, Endpoint] = {}
+        self._leases = count(1)
+        self.caller = GrpcAgentCaller(self._endpoints.get, lambda: frozenset(self._endpoints.values()))
+
+    def register(self, agent: str, address: str) -> None:
+        """List the agent there, under a new lease, and nowhere else."""
+        self._endpoints[agent] = Endpoint(address, f"{next(self._leases):032x}")
 
     async def call(self, skill: Skill, arguments: JsonObject | None = None) -> AgentReply:
         return await self.caller.call(agent_call(skill, arguments or {}), Deadline.after(PATIENCE_SECONDS))
@@ -91,7 +98,7 @@ WORK = Skill("foreign_agent", "work", "", Effect.SIDE_EFFECT)
 
 async def foreign_failure(book: Book, execute: Execute) -> CallFailed:
     async with foreign(execute) as address:
-        book.addresses["foreign_agent"] = address
+        book.register("foreign_agent", address)
         return await book.failure(WORK)
 
 
@@ -101,7 +108,7 @@ async def test_an_agent_that_moved_is_called_where_it_is_now(
     one, two, happened = probes
     echo = skills_of(agent_of(happened))["echo"]
     for running in (one, two, one):
-        book.addresses["probe_agent"] = running.address
+        book.register("probe_agent", running.address)
         assert (await book.call(echo)).endpoint == running.address
 
 
@@ -110,12 +117,26 @@ async def test_many_first_calls_at_once_to_an_agent_that_moved_all_arrive(
 ) -> None:
     one, two, happened = probes
     echo = skills_of(agent_of(happened))["echo"]
-    book.addresses["probe_agent"] = one.address
+    book.register("probe_agent", one.address)
     await book.call(echo)
-    book.addresses["probe_agent"] = two.address
+    book.register("probe_agent", two.address)
     replies = await asyncio.gather(*(book.call(echo, {"value": number}) for number in range(10)))
     assert [reply.result for reply in replies] == [{"value": number} for number in range(10)]
     assert {reply.endpoint for reply in replies} == {two.address}
+
+
+async def test_an_agent_that_comes_back_at_its_address_is_called_at_once(book: Book) -> None:
+    """Its channel has failed often by then, and would wait before it tries again."""
+    happened = Happened()
+    echo = skills_of(agent_of(happened))["echo"]
+    async with await agent_of(happened).start() as gone:
+        address = gone.address
+    book.register("probe_agent", address)
+    for _ in range(20):
+        assert isinstance((await book.failure(echo)).error, errors.Unreachable)
+    async with await agent_of(happened).start(address):
+        book.register("probe_agent", address)
+        assert (await book.call(echo)).endpoint == address
 
 
 async def test_a_call_in_flight_outlives_the_listing_of_its_endpoint(
@@ -123,10 +144,10 @@ async def test_a_call_in_flight_outlives_the_listing_of_its_endpoint(
 ) -> None:
     one, two, happened = probes
     skills = skills_of(agent_of(happened))
-    book.addresses["probe_agent"] = one.address
+    book.register("probe_agent", one.address)
     waiting = asyncio.create_task(book.call(skills["wait"]))
     await happened.until(lambda: happened.waiting == 1)
-    book.addresses["probe_agent"] = two.address
+    book.register("probe_agent", two.address)
     assert (await book.call(skills["echo"])).endpoint == two.address
     happened.release.set()
     assert (await waiting).endpoint == one.address
@@ -136,7 +157,7 @@ async def test_closing_the_caller_ends_what_is_in_flight_as_unreachable(
     book: Book, probes: tuple[RunningAgent, RunningAgent, Happened]
 ) -> None:
     one, _, happened = probes
-    book.addresses["probe_agent"] = one.address
+    book.register("probe_agent", one.address)
     waiting = asyncio.create_task(book.failure(skills_of(agent_of(happened))["wait"]))
     await happened.until(lambda: happened.waiting == 1)
     await book.caller.close()
@@ -155,7 +176,7 @@ async def test_a_large_result_arrives_and_one_over_the_limit_is_named(book: Book
         return {"blob": ["x" * 1024] * kilobytes}
 
     async with await agent.start() as running:
-        book.addresses["large_agent"] = running.address
+        book.register("large_agent", running.address)
         skill = skills_of(agent)["blob"]
         reply = await book.call(skill, {"kilobytes": 500})
         assert reply.result == {"blob": ["x" * 1024] * 500}
@@ -173,7 +194,7 @@ async def test_what_a_skill_raises_by_mistake_stays_in_the_agent(book: Book) -> 
         raise ValueError("marker-91c2")
 
     async with await agent.start() as running:
-        book.addresses["broken_agent"] = running.address
+        book.register("broken_agent", running.address)
         failure = await book.failure(skills_of(agent)["work"])
     assert isinstance(failure.error, errors.Internal)
     assert (failure.code, failure.agent_reason) == (Code.INTERNAL, "INTERNAL")
@@ -182,7 +203,7 @@ async def test_what_a_skill_raises_by_mistake_stays_in_the_agent(book: Book) -> 
 
 async def test_an_agent_that_was_changed_is_not_asked_under_the_old_contract(book: Book) -> None:
     async with await agent_of(Happened()).start() as running:
-        book.addresses["probe_agent"] = running.address
+        book.register("probe_agent", running.address)
         failure = await book.failure(Skill("probe_agent", "echo", "", Effect.SIDE_EFFECT))
     assert isinstance(failure.error, errors.SkillChanged)
     assert (failure.code, failure.agent_reason) == (Code.FAILED_PRECONDITION, "SKILL_CHANGED")
@@ -193,7 +214,7 @@ async def test_an_answer_without_a_result_is_a_reply_without_one(book: Book) -> 
         return pb.ExecuteResponse()
 
     async with foreign(nothing) as address:
-        book.addresses["foreign_agent"] = address
+        book.register("foreign_agent", address)
         reply = await book.call(WORK)
     assert (reply.result, reply.endpoint, reply.spending) == (None, address, NOTHING_SPENT)
 
@@ -207,7 +228,7 @@ async def test_a_result_that_is_no_json_comes_as_it_is(book: Book) -> None:
         return response
 
     async with foreign(not_a_number) as address:
-        book.addresses["foreign_agent"] = address
+        book.register("foreign_agent", address)
         result = (await book.call(WORK)).result
     assert result is not None
     assert isinstance(result["x"], float)

@@ -9,6 +9,14 @@ from typing import Protocol
 from orchestrator_svc.core.card import Card
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One running process of an agent. One that comes back at the same address is another, under another lease."""
+
+    address: str
+    lease_id: str
+
+
 @dataclass(frozen=True)
 class Registration:
     """One endpoint of an agent, under one lease."""
@@ -20,6 +28,10 @@ class Registration:
     registered_at: datetime
     last_heartbeat_at: datetime
     expires_at: datetime
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.address, self.lease_id)
 
 
 @dataclass(frozen=True)
