@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,9 +45,9 @@ class Options:
         return round(self.seconds * 2.0 / 3.0, 1)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Records, writes, says what was written; 1 if a service did not start, 130 after SIGINT or SIGTERM."""
-    options = _options()
+    options = _options(arguments)
     try:
         rounds = asyncio.run(_unless_stopped(record(options)))
     except NotStarted as failed:
@@ -62,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def _options() -> Options:
+def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m agent_svcs.analytics_agent.record", description=_ABOUT)
     parser.add_argument("--seconds", type=_seconds, default=300.0, help="length of the recording (300)")
     parser.add_argument("--warm-up-seconds", type=_seconds, default=WARM_UP_SECONDS, help="load before it (15)")
@@ -70,7 +70,7 @@ def _options() -> Options:
     parser.add_argument("--fault-seconds", type=_seconds, default=20.0, help="length of the fault (20)")
     parser.add_argument("--clients", type=int, default=16, help="that cause the fault (16)")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="file to write (the shipped recording)")
-    options = Options(**vars(parser.parse_args()))
+    options = Options(**vars(parser.parse_args(arguments)))
     problem = _problem(options)
     if problem:
         parser.error(problem)
