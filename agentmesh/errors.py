@@ -5,13 +5,14 @@
     │   ├── RequestMalformed    RequestInvalid      FieldNotSupported
     │   ├── PlanInvalid         UnknownSkill        EffectNotAllowed
     │   ├── CardInvalid         ArgumentsInvalid    SkillChanged
+    │   ├── RequestIdReused     BudgetExceeded      ReaderStalled
     │   └── RunNotFound         StepNotFound        SkillNotFound       LeaseNotFound
     ├── SkillError              a skill's own words: agent authors raise these
     │   └── SkillFailed         NotFound            PermissionDenied    ResourceExhausted
     ├── ResultError             a skill returned what it must not
     │   └── ResultInvalid       ResultTooLarge      ResultTooDeep       ResultNotJson
     ├── PeerError               something that we depend on failed
-    │   ├── Unreachable         ShuttingDown        CatalogEmpty        NoEndpoint
+    │   ├── Unreachable         ShuttingDown        CatalogEmpty        NoEndpoint      Overloaded
     │   ├── LlmUnavailable      LlmRefused          AllStepsFailed
     │   └── RemoteError
     ├── DeadlineExceeded
@@ -89,6 +90,10 @@ class Reason(StrEnum):
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     NO_ENDPOINT = "NO_ENDPOINT"
     REMOTE_ERROR = "REMOTE_ERROR"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    OVERLOADED = "OVERLOADED"
+    READER_STALLED = "READER_STALLED"
 
 
 class ViolationReason(StrEnum):
@@ -117,6 +122,7 @@ class ViolationReason(StrEnum):
     SKILL_NAME = "SKILL_NAME"
     SIBLING_CALL = "SIBLING_CALL"
     NOT_JSON = "NOT_JSON"
+    LIMIT = "LIMIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,18 @@ class SkillChanged(RequestError):
     """The caller knows other schemas, or another effect, of this skill."""
 
 
+class RequestIdReused(RequestError):
+    """An earlier request of this caller had the same `request_id` and another content."""
+
+
+class BudgetExceeded(RequestError):
+    """The run may not spend more; the violations name the limits, as `budget.llm_calls`."""
+
+
+class ReaderStalled(RequestError):
+    """The reader of a stream took nothing for too long."""
+
+
 class RunNotFound(RequestError):
     """No such run is remembered."""
 
@@ -281,6 +299,12 @@ class ShuttingDown(PeerError):
 
 class NoEndpoint(PeerError):
     """The catalog has the skill, and no endpoint of its agent is known just now."""
+
+    transient = True
+
+
+class Overloaded(PeerError):
+    """The server answers as many questions as it takes."""
 
     transient = True
 

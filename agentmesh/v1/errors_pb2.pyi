@@ -99,6 +99,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A peer answered with a status that has no reason of this list; code and message are the peer's. ErrorInfo.metadata
     has its `remote_reason` and `remote_domain` where it gave them.
     """
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 33
+    """INVALID_ARGUMENT: an earlier request of this caller had the same request_id and another content."""
+    ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 34
+    """RESOURCE_EXHAUSTED: the run may not spend more, and has no result to answer with. QuotaFailure names each limit that
+    was met, as `budget.llm_calls`.
+    """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 35
+    """RESOURCE_EXHAUSTED: as many questions are being answered as this server takes; RetryInfo says when to try again.
+    Nothing was done.
+    """
+    ERROR_REASON_READER_STALLED: _ErrorReason.ValueType  # 36
+    """CANCELLED: the reader of a stream took nothing for 10 s (`AGENTMESH_STREAM_STALL_SECONDS`)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused or failed: `reason` in google.rpc.ErrorInfo (without the prefix), domain `agentmesh`.
@@ -182,6 +194,18 @@ ERROR_REASON_REMOTE_ERROR: ErrorReason.ValueType  # 32
 """A peer answered with a status that has no reason of this list; code and message are the peer's. ErrorInfo.metadata
 has its `remote_reason` and `remote_domain` where it gave them.
 """
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 33
+"""INVALID_ARGUMENT: an earlier request of this caller had the same request_id and another content."""
+ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 34
+"""RESOURCE_EXHAUSTED: the run may not spend more, and has no result to answer with. QuotaFailure names each limit that
+was met, as `budget.llm_calls`.
+"""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 35
+"""RESOURCE_EXHAUSTED: as many questions are being answered as this server takes; RetryInfo says when to try again.
+Nothing was done.
+"""
+ERROR_REASON_READER_STALLED: ErrorReason.ValueType  # 36
+"""CANCELLED: the reader of a stream took nothing for 10 s (`AGENTMESH_STREAM_STALL_SECONDS`)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _ViolationReason:
@@ -238,6 +262,8 @@ class _ViolationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Viola
     """The plan_execution call of the model has other tool calls beside it that are none of its steps."""
     VIOLATION_REASON_NOT_JSON: _ViolationReason.ValueType  # 23
     """The arguments of a tool call of the model are not a JSON object."""
+    VIOLATION_REASON_LIMIT: _ViolationReason.ValueType  # 24
+    """A limit that the request itself, or the server for every request, sets was met."""
 
 class ViolationReason(_ViolationReason, metaclass=_ViolationReasonEnumTypeWrapper):
     """What is wrong with one place of a plan, a card or a request: `reason` in BadRequest.FieldViolation (without the
@@ -292,4 +318,6 @@ VIOLATION_REASON_SIBLING_CALL: ViolationReason.ValueType  # 22
 """The plan_execution call of the model has other tool calls beside it that are none of its steps."""
 VIOLATION_REASON_NOT_JSON: ViolationReason.ValueType  # 23
 """The arguments of a tool call of the model are not a JSON object."""
+VIOLATION_REASON_LIMIT: ViolationReason.ValueType  # 24
+"""A limit that the request itself, or the server for every request, sets was met."""
 Global___ViolationReason: _TypeAlias = ViolationReason  # noqa: Y015

@@ -36,8 +36,8 @@ class _RunOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunOutcome
     RUN_OUTCOME_COMPLETE: _RunOutcome.ValueType  # 1
     """Every step succeeded, was skipped by its own condition, or was optional."""
     RUN_OUTCOME_PARTIAL: _RunOutcome.ValueType  # 2
-    """At least one step succeeded, and a required one failed, timed out, or was skipped because of one that did. The
-    answer names what is missing.
+    """At least one step succeeded, and a required one failed, timed out, or was skipped because of one that did; or the
+    budget did not allow a model to write the answer. The answer names what is missing.
     """
     RUN_OUTCOME_NO_AGENT: _RunOutcome.ValueType  # 3
     """The planner saw the skills, and none fits the question. The answer says what the mesh can do."""
@@ -50,8 +50,8 @@ RUN_OUTCOME_UNSPECIFIED: RunOutcome.ValueType  # 0
 RUN_OUTCOME_COMPLETE: RunOutcome.ValueType  # 1
 """Every step succeeded, was skipped by its own condition, or was optional."""
 RUN_OUTCOME_PARTIAL: RunOutcome.ValueType  # 2
-"""At least one step succeeded, and a required one failed, timed out, or was skipped because of one that did. The
-answer names what is missing.
+"""At least one step succeeded, and a required one failed, timed out, or was skipped because of one that did; or the
+budget did not allow a model to write the answer. The answer names what is missing.
 """
 RUN_OUTCOME_NO_AGENT: RunOutcome.ValueType  # 3
 """The planner saw the skills, and none fits the question. The answer says what the mesh can do."""
@@ -199,6 +199,8 @@ class _StepReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepReason
     """TIMED_OUT: the agent did not answer in time."""
     STEP_REASON_RUN_CANCELLED: _StepReason.ValueType  # 19
     """CANCELLED: the run was cancelled, or its caller left."""
+    STEP_REASON_BUDGET_EXCEEDED: _StepReason.ValueType  # 20
+    """FAILED: the budget of the run allows no further agent call. The agent was not called."""
 
 class StepReason(_StepReason, metaclass=_StepReasonEnumTypeWrapper):
     """Why a step ended as it did. Unset for SUCCEEDED."""
@@ -243,6 +245,8 @@ STEP_REASON_DEADLINE_EXCEEDED: StepReason.ValueType  # 18
 """TIMED_OUT: the agent did not answer in time."""
 STEP_REASON_RUN_CANCELLED: StepReason.ValueType  # 19
 """CANCELLED: the run was cancelled, or its caller left."""
+STEP_REASON_BUDGET_EXCEEDED: StepReason.ValueType  # 20
+"""FAILED: the budget of the run allows no further agent call. The agent was not called."""
 Global___StepReason: _TypeAlias = StepReason  # noqa: Y015
 
 @_typing.final

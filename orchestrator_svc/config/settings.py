@@ -133,6 +133,55 @@ class Config(BaseModel):
     runs_kept: Count = Field(
         default=1000, ge=1, le=100_000, description="Most recent runs that GetRun remembers, in memory."
     )
+    replay_seconds: Seconds = Field(
+        default=86_400,
+        gt=0,
+        le=604_800,
+        description="Time for which the same request_id gets the same answer, as long as the run is remembered.",
+    )
+    stream_stall_seconds: Seconds = Field(
+        default=10, gt=0, le=600, description="Time after which a stream is ended whose reader takes nothing."
+    )
+
+    max_concurrent_asks: Count = Field(
+        default=100, ge=1, le=100_000, description="Most questions and plans that are worked on at the same time."
+    )
+    admission_wait_seconds: Seconds = Field(
+        default=0.5, ge=0, le=60, description="Time that one more may wait for its turn, before it is refused."
+    )
+
+    max_attempts: Count = Field(
+        default=3, ge=1, le=10, description="Most attempts at one agent call whose failure may pass."
+    )
+    retry_backoff_seconds: Seconds = Field(
+        default=0.1, gt=0, le=60, description="Pause before the second attempt; doubles with every further one."
+    )
+    retry_max_backoff_seconds: Seconds = Field(default=2, gt=0, le=60, description="Longest of these pauses.")
+    retry_share: Share = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Retries allowed for each first attempt at an agent, so that an outage is not multiplied.",
+    )
+    retry_burst: Count = Field(
+        default=10, ge=0, le=10_000, description="Retries that an agent may get beyond that share, once."
+    )
+
+    budget_llm_calls: Annotated[Annotated[int, Field(ge=0, le=2)] | None, BeforeValidator(_no_boolean)] = Field(
+        default=None, description="Most completions of one run, whatever its request allows."
+    )
+    budget_tokens: Annotated[Annotated[int, Field(ge=0, le=1_000_000_000)] | None, BeforeValidator(_no_boolean)] = (
+        Field(default=None, description="Most prompt and completion tokens of one run, whatever its request allows.")
+    )
+    budget_cost_usd: Annotated[Annotated[float, Field(gt=0, le=1_000_000)] | None, BeforeValidator(_no_boolean)] = (
+        Field(
+            default=None,
+            description="Most US dollars of one run, whatever its request allows; needs the prices of all models.",
+        )
+    )
+    budget_agent_calls: Annotated[Annotated[int, Field(ge=0, le=1_000_000)] | None, BeforeValidator(_no_boolean)] = (
+        Field(default=None, description="Most agent calls of one run, whatever its request allows.")
+    )
 
     route_share: Share = Field(
         default=0.4, gt=0, lt=1, description="Part of the time of a question that routing may use."

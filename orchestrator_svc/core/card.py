@@ -75,6 +75,7 @@ def _read_skill(skill: JsonObject, agent: str, version: str, description: str) -
         tags=_texts(skill["tags"]),
         examples=_texts(skill["examples"]),
         timeout_seconds=float(timeout) if isinstance(timeout, (int, float)) else None,
+        reports_progress=skill["reports_progress"] is True,
     )
 
 

@@ -30,6 +30,8 @@ class Skill:
     examples: tuple[str, ...] = ()
     timeout_seconds: float | None = None
     """Time for one attempt; None: the orchestrator's default."""
+    reports_progress: bool = False
+    """Whether the agent says, while the skill runs, how far it has come."""
 
     @cached_property
     def id(self) -> str:

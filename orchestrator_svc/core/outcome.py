@@ -42,6 +42,7 @@ class StepReason(StrEnum):
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     RUN_CANCELLED = "RUN_CANCELLED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
 
 
 @dataclass(frozen=True, slots=True)
