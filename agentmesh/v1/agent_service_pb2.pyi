@@ -87,6 +87,11 @@ class ExecuteRequest(_message.Message):
     idempotency_key: _builtins.str
     """The same for every attempt at the same work, so that an agent can recognise a repetition. Opaque, at most 128
     bytes. Empty: the call is not recognisable.
+    The Python SDK runs a SIDE_EFFECT skill once for a key, within 10 min (the agent's author may choose otherwise; the
+    oldest of more than 1000 answers or 16 MiB are forgotten earlier): a repetition joins the call in flight, or gets
+    the answer of the one that has ended, also an error, without its usage. If that one was cancelled or timed out after
+    it had begun, FAILED_PRECONDITION (SKILL_FAILED; `effect_unknown` in ErrorInfo.metadata is `true`), and nothing is
+    run. With other arguments INVALID_ARGUMENT (REQUEST_INVALID, the field named). Skills with another effect run again.
     """
     skill_digest: _builtins.str
     """Digest of the skill's schemas and effect as the caller's catalog knows them, lower-case hex SHA-256. Empty: not
@@ -186,7 +191,9 @@ class ExecuteStreamResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___Progress:
-        """How far the skill has come; any number of these, before the result."""
+        """How far the skill has come; any number of these, before the result. A slow reader misses some: only the latest
+        waits for it.
+        """
 
     @_builtins.property
     def result(self) -> Global___ExecuteResponse:

@@ -68,15 +68,17 @@ class AgentServicer:
     def Execute(self, request, context):
         """Runs one skill once. INVALID_ARGUMENT with field violations if the arguments do not fit the input schema,
         NOT_FOUND (SKILL_NOT_FOUND) for an unknown skill, FAILED_PRECONDITION (SKILL_CHANGED) if skill_digest differs,
-        DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill.
+        DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill, unless another call with the same
+        idempotency_key still waits for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExecuteStream(self, request, context):
-        """Runs one skill once and reports progress; the last message is the result. Only for skills whose card sets
-        reports_progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
+        """Runs one skill once and reports progress; the last message is the result. Statuses and trailers are those of
+        Execute. The orchestrator calls it for skills whose card sets reports_progress; the Python SDK serves every skill,
+        others without progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

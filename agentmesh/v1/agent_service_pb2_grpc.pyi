@@ -40,11 +40,13 @@ class AgentStub:
     Execute: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.ExecuteRequest, _agent_service_pb2.ExecuteResponse]
     """Runs one skill once. INVALID_ARGUMENT with field violations if the arguments do not fit the input schema,
     NOT_FOUND (SKILL_NOT_FOUND) for an unknown skill, FAILED_PRECONDITION (SKILL_CHANGED) if skill_digest differs,
-    DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill.
+    DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill, unless another call with the same
+    idempotency_key still waits for it.
     """
     ExecuteStream: _grpc.UnaryStreamMultiCallable[_agent_service_pb2.ExecuteStreamRequest, _agent_service_pb2.ExecuteStreamResponse]
-    """Runs one skill once and reports progress; the last message is the result. Only for skills whose card sets
-    reports_progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
+    """Runs one skill once and reports progress; the last message is the result. Statuses and trailers are those of
+    Execute. The orchestrator calls it for skills whose card sets reports_progress; the Python SDK serves every skill,
+    others without progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
     """
 
 @_typing.type_check_only
@@ -59,11 +61,13 @@ class AgentAsyncStub(AgentStub):
     Execute: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ExecuteRequest, _agent_service_pb2.ExecuteResponse]  # type: ignore[assignment]
     """Runs one skill once. INVALID_ARGUMENT with field violations if the arguments do not fit the input schema,
     NOT_FOUND (SKILL_NOT_FOUND) for an unknown skill, FAILED_PRECONDITION (SKILL_CHANGED) if skill_digest differs,
-    DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill.
+    DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill, unless another call with the same
+    idempotency_key still waits for it.
     """
     ExecuteStream: _aio.UnaryStreamMultiCallable[_agent_service_pb2.ExecuteStreamRequest, _agent_service_pb2.ExecuteStreamResponse]  # type: ignore[assignment]
-    """Runs one skill once and reports progress; the last message is the result. Only for skills whose card sets
-    reports_progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
+    """Runs one skill once and reports progress; the last message is the result. Statuses and trailers are those of
+    Execute. The orchestrator calls it for skills whose card sets reports_progress; the Python SDK serves every skill,
+    others without progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
     """
 
 class AgentServicer(metaclass=_abc_1.ABCMeta):
@@ -87,7 +91,8 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agent_service_pb2.ExecuteResponse, _abc.Awaitable[_agent_service_pb2.ExecuteResponse]]:
         """Runs one skill once. INVALID_ARGUMENT with field violations if the arguments do not fit the input schema,
         NOT_FOUND (SKILL_NOT_FOUND) for an unknown skill, FAILED_PRECONDITION (SKILL_CHANGED) if skill_digest differs,
-        DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill.
+        DEADLINE_EXCEEDED at the caller's deadline. Cancelling the call cancels the skill, unless another call with the same
+        idempotency_key still waits for it.
         """
 
     @_abc_1.abstractmethod
@@ -96,8 +101,9 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.ExecuteStreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_service_pb2.ExecuteStreamResponse], _abc.AsyncIterator[_agent_service_pb2.ExecuteStreamResponse]]:
-        """Runs one skill once and reports progress; the last message is the result. Only for skills whose card sets
-        reports_progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
+        """Runs one skill once and reports progress; the last message is the result. Statuses and trailers are those of
+        Execute. The orchestrator calls it for skills whose card sets reports_progress; the Python SDK serves every skill,
+        others without progress. An agent that does not have it answers UNIMPLEMENTED, and the caller falls back to Execute.
         """
 
 def add_AgentServicer_to_server(servicer: AgentServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
