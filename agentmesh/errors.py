@@ -5,7 +5,7 @@
     │   ├── RequestMalformed    RequestInvalid      FieldNotSupported
     │   ├── PlanInvalid         UnknownSkill        EffectNotAllowed
     │   ├── CardInvalid         ArgumentsInvalid    SkillChanged
-    │   ├── RequestIdReused     BudgetExceeded      ReaderStalled
+    │   ├── RequestIdReused     BudgetExceeded      ReaderStalled       Unauthenticated
     │   └── RunNotFound         StepNotFound        SkillNotFound       LeaseNotFound
     ├── SkillError              a skill's own words: agent authors raise these
     │   └── SkillFailed         NotFound            PermissionDenied    ResourceExhausted
@@ -94,6 +94,7 @@ class Reason(StrEnum):
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     OVERLOADED = "OVERLOADED"
     READER_STALLED = "READER_STALLED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
 
 
 class ViolationReason(StrEnum):
@@ -221,6 +222,10 @@ class BudgetExceeded(RequestError):
 
 class ReaderStalled(RequestError):
     """The reader of a stream took nothing for too long."""
+
+
+class Unauthenticated(RequestError):
+    """The call carries credentials that are nobody's."""
 
 
 class RunNotFound(RequestError):

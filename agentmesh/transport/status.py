@@ -37,6 +37,7 @@ TABLE: Final[Mapping[type[MeshError], tuple[Code, Reason]]] = MappingProxyType(
         errors.RequestIdReused: (Code.INVALID_ARGUMENT, Reason.REQUEST_ID_REUSED),
         errors.BudgetExceeded: (Code.RESOURCE_EXHAUSTED, Reason.BUDGET_EXCEEDED),
         errors.ReaderStalled: (Code.CANCELLED, Reason.READER_STALLED),
+        errors.Unauthenticated: (Code.UNAUTHENTICATED, Reason.UNAUTHENTICATED),
         errors.RunNotFound: (Code.NOT_FOUND, Reason.RUN_NOT_FOUND),
         errors.StepNotFound: (Code.NOT_FOUND, Reason.STEP_NOT_FOUND),
         errors.SkillNotFound: (Code.NOT_FOUND, Reason.SKILL_NOT_FOUND),

@@ -111,6 +111,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_READER_STALLED: _ErrorReason.ValueType  # 36
     """CANCELLED: the reader of a stream took nothing for 10 s (`AGENTMESH_STREAM_STALL_SECONDS`)."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 37
+    """UNAUTHENTICATED: the `authorization` metadata is no `Bearer <token>` of a caller that this server is configured with
+    (`AGENTMESH_CALLERS`). A call without it is `anonymous`, and not refused for that.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused or failed: `reason` in google.rpc.ErrorInfo (without the prefix), domain `agentmesh`.
@@ -206,6 +210,10 @@ Nothing was done.
 """
 ERROR_REASON_READER_STALLED: ErrorReason.ValueType  # 36
 """CANCELLED: the reader of a stream took nothing for 10 s (`AGENTMESH_STREAM_STALL_SECONDS`)."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 37
+"""UNAUTHENTICATED: the `authorization` metadata is no `Bearer <token>` of a caller that this server is configured with
+(`AGENTMESH_CALLERS`). A call without it is `anonymous`, and not refused for that.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _ViolationReason:
