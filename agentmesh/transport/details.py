@@ -7,7 +7,7 @@ time with every byte that is not printable ASCII written as three. So the size t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -56,7 +56,8 @@ def pack(
 ) -> status_pb2.Status:
     """Make the status; over-long texts are cut, and of the violations as many are there as fit.
 
-    If not all fit, a last one without a path says "and N more".
+    If not all fit, a last one without a path says "and N more". They are in a QuotaFailure where the code is
+    RESOURCE_EXHAUSTED, which leaves out their reason, and else in a BadRequest.
     """
     status = status_pb2.Status(code=code, message=cut(message, _MAX_MESSAGE_BYTES))
     info = error_details_pb2.ErrorInfo(reason=reason, domain=domain)
@@ -69,7 +70,13 @@ def pack(
         delay = duration_pb2.Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     if violations:
-        status.details.add().Pack(_bad_request(violations, MAX_TRAILER_BYTES - trailer_bytes(status)))
+        left = MAX_TRAILER_BYTES - trailer_bytes(status)
+        if code is Code.RESOURCE_EXHAUSTED:
+            quota = error_details_pb2.QuotaFailure(violations=_fitting(violations, left, _quota_violation))
+            status.details.add().Pack(quota)
+        else:
+            bad_request = error_details_pb2.BadRequest(field_violations=_fitting(violations, left, _field_violation))
+            status.details.add().Pack(bad_request)
     return status
 
 
@@ -92,12 +99,16 @@ def unpack(status: status_pb2.Status) -> Received:
     info = _detail(status, error_details_pb2.ErrorInfo)
     retry = _detail(status, error_details_pb2.RetryInfo)
     bad_request = _detail(status, error_details_pb2.BadRequest)
+    quota = _detail(status, error_details_pb2.QuotaFailure)
     return Received(
         reason=info.reason if info else "",
         domain=info.domain if info else "",
         metadata=dict(info.metadata) if info else {},
         retry_after_seconds=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if retry else None,
-        violations=tuple(_violation(entry) for entry in bad_request.field_violations) if bad_request else (),
+        violations=(
+            *(_invalid(entry) for entry in (bad_request.field_violations if bad_request else ())),
+            *(_over_limit(entry) for entry in (quota.violations if quota else ())),
+        ),
     )
 
 
@@ -122,29 +133,45 @@ def _detail(status: status_pb2.Status, kind: type[_Detail]) -> _Detail | None:
     return None
 
 
-def _violation(entry: error_details_pb2.BadRequest.FieldViolation) -> Violation:
+def _invalid(entry: error_details_pb2.BadRequest.FieldViolation) -> Violation:
     # A reason that only a newer peer knows is shown as the general one: the text says what is wrong.
     reason = ViolationReason(entry.reason) if entry.reason in set(ViolationReason) else ViolationReason.RULE
     return Violation(entry.field, reason, entry.description)
 
 
-def _bad_request(violations: Sequence[Violation], trailer_bytes_left: int) -> error_details_pb2.BadRequest:
-    bad_request = error_details_pb2.BadRequest()
+def _over_limit(entry: error_details_pb2.QuotaFailure.Violation) -> Violation:
+    return Violation(entry.subject, ViolationReason.LIMIT, entry.description)
+
+
+_Entry = TypeVar("_Entry", error_details_pb2.BadRequest.FieldViolation, error_details_pb2.QuotaFailure.Violation)
+
+
+def _fitting(
+    violations: Sequence[Violation], trailer_bytes_left: int, entry_of: Callable[[Violation], _Entry]
+) -> Iterator[_Entry]:
     left = trailer_bytes_left * 3 // 4 - _ANY_BYTES
     for position, violation in enumerate(violations):
-        entry = error_details_pb2.BadRequest.FieldViolation(
-            field=cut(violation.path, _MAX_PATH_BYTES),
-            description=cut(violation.message, _MAX_DESCRIPTION_BYTES),
-            reason=violation.reason,
-        )
+        entry = entry_of(violation)
         left -= entry.ByteSize() + _ENTRY_BYTES
         is_last = position == len(violations) - 1
         if left < (0 if is_last else _AND_MORE_BYTES):
-            more = f"and {len(violations) - position} more"
-            bad_request.field_violations.add(description=more, reason=violation.reason)
-            return bad_request
-        bad_request.field_violations.append(entry)
-    return bad_request
+            yield entry_of(Violation("", violation.reason, f"and {len(violations) - position} more"))
+            return
+        yield entry
+
+
+def _field_violation(violation: Violation) -> error_details_pb2.BadRequest.FieldViolation:
+    return error_details_pb2.BadRequest.FieldViolation(
+        field=cut(violation.path, _MAX_PATH_BYTES),
+        description=cut(violation.message, _MAX_DESCRIPTION_BYTES),
+        reason=violation.reason,
+    )
+
+
+def _quota_violation(violation: Violation) -> error_details_pb2.QuotaFailure.Violation:
+    return error_details_pb2.QuotaFailure.Violation(
+        subject=cut(violation.path, _MAX_PATH_BYTES), description=cut(violation.message, _MAX_DESCRIPTION_BYTES)
+    )
 
 
 def _base64_bytes(size: int) -> int:

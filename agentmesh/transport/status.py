@@ -1,7 +1,8 @@
 """THE table of errors: which exception has which canonical code and reason on the wire, in both directions.
 
-A status carries `ErrorInfo` (domain `agentmesh`, a reason of ErrorReason, metadata), and where they apply `BadRequest`
-(violations) and `RetryInfo`. The client rebuilds the exception that the server raised.
+A status carries `ErrorInfo` (domain `agentmesh`, a reason of ErrorReason, metadata), and where they apply `RetryInfo`
+and the violations: in `QuotaFailure` where the code is RESOURCE_EXHAUSTED, else in `BadRequest`. The client rebuilds
+the exception that the server raised.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ async def test_reflection_lists_the_services() -> None:
         "agentmesh.v1.ExecuteRequest",
         "google.rpc.ErrorInfo",
         "google.rpc.BadRequest",
+        "google.rpc.QuotaFailure",
         "google.rpc.RetryInfo",
         "google.rpc.Status",
         "google.protobuf.Struct",

@@ -33,11 +33,15 @@ VIOLATIONS = (
     Violation("steps[2].arguments.component", ViolationReason.ARGUMENT_MISSING, "component is required"),
     Violation("", ViolationReason.RULE, "the whole"),
 )
+LIMITS = (
+    Violation("budget.llm_calls", ViolationReason.LIMIT, "2 of 2 are spent"),
+    Violation("", ViolationReason.LIMIT, "the whole"),
+)
 
 
 def made(kind: type[MeshError], **extra: Any) -> MeshError:  # noqa: ANN401 - any argument of any of the classes
     common: dict[str, Any] = {
-        "violations": VIOLATIONS,
+        "violations": LIMITS if TABLE[kind][0] is Code.RESOURCE_EXHAUSTED else VIOLATIONS,
         "retry_after_seconds": 1.5,
         "metadata": {"run_id": "f" * 32, "step_id": "scan"},
     }
@@ -106,7 +110,7 @@ async def test_the_client_gets_the_exception_that_the_handler_raised(kind: type[
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
 @pytest.mark.parametrize("kind", OWN_CODE)
 def test_an_error_with_its_own_code_keeps_it(kind: type[MeshError], code: Code) -> None:
-    raised = made(kind, code=code)
+    raised = made(kind, code=code, violations=LIMITS if code is Code.RESOURCE_EXHAUSTED else VIOLATIONS)
     assert code_of(raised) is code
     assert facts(from_status(to_status(raised), "the agent")) == facts(raised)
 
@@ -125,7 +129,31 @@ def test_a_class_of_somebody_else_is_sent_as_its_nearest_ancestor() -> None:
     assert type(from_status(to_status(OutOfStock("none left")), "the agent")) is errors.NotFound
 
 
+def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:
+    return next((kind.FromString(d.value) for d in status.details if d.TypeName() == kind.DESCRIPTOR.full_name), None)
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_violations_are_a_quota_failure_where_something_is_exhausted_and_else_a_bad_request(
+    kind: type[MeshError],
+) -> None:
+    status = to_status(made(kind))
+    quota = detail(status, error_details_pb2.QuotaFailure)
+    bad_request = detail(status, error_details_pb2.BadRequest)
+    if code_of(made(kind)) is Code.RESOURCE_EXHAUSTED:
+        assert bad_request is None
+        assert quota == error_details_pb2.QuotaFailure(
+            violations=[{"subject": v.path, "description": v.message} for v in LIMITS]
+        )
+    else:
+        assert quota is None
+        assert bad_request == error_details_pb2.BadRequest(
+            field_violations=[{"field": v.path, "description": v.message, "reason": v.reason} for v in VIOLATIONS]
+        )
+
+
 @given(
+    code=st.sampled_from([Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED]),
     message=st.text(st.characters(), max_size=3000),
     violations=st.lists(
         st.builds(
@@ -140,10 +168,10 @@ def test_a_class_of_somebody_else_is_sent_as_its_nearest_ancestor() -> None:
     retry=st.none() | st.floats(-1, 1e12),
 )
 def test_whatever_an_error_holds_its_status_fits_the_trailers(
-    message: str, violations: list[Violation], metadata: dict[str, str], retry: float | None
+    code: Code, message: str, violations: list[Violation], metadata: dict[str, str], retry: float | None
 ) -> None:
     raised = errors.AllStepsFailed(
-        message, code=Code.UNAVAILABLE, violations=violations, metadata=metadata, retry_after_seconds=retry
+        message, code=code, violations=violations, metadata=metadata, retry_after_seconds=retry
     )
     status = to_status(raised)
     assert trailer_bytes(status) <= MAX_TRAILER_BYTES
@@ -153,17 +181,22 @@ def test_whatever_an_error_holds_its_status_fits_the_trailers(
     assert len(kept) + left_out == len(violations)
 
 
-async def test_of_a_thousand_violations_as_many_arrive_as_fit_and_the_last_says_how_many_more() -> None:
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(errors.PlanInvalid, ViolationReason.SKILL_UNKNOWN), (errors.BudgetExceeded, ViolationReason.LIMIT)],
+)
+async def test_of_a_thousand_violations_as_many_arrive_as_fit_and_the_last_says_how_many_more(
+    kind: type[MeshError], reason: ViolationReason
+) -> None:
     many = [
-        Violation(f"steps[{n}].skill", ViolationReason.SKILL_UNKNOWN, "no such skill; nearest: data_agent__get_report")
-        for n in range(1000)
+        Violation(f"steps[{n}].skill", reason, "no such skill; nearest: data_agent__get_report") for n in range(1000)
     ]
 
     async def execute(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
-        raise errors.PlanInvalid("1000 violations", violations=many)
+        raise kind("1000 violations", violations=many)
 
     async with served(execute) as agent:
-        with pytest.raises(errors.PlanInvalid) as caught:
+        with pytest.raises(kind) as caught:
             await agent.stub.Execute(call(), timeout=10)
     arrived = caught.value.violations
     assert 30 < len(arrived) < 1000
@@ -270,6 +303,16 @@ async def test_the_reason_of_another_domain_is_kept_with_violations_and_delay() 
     assert dict(error.metadata) == {"sku": "7", "remote_domain": "shop.example"}
     assert error.violations == (Violation("sku", ViolationReason.RULE, "gone"),)
     assert error.retry_after_seconds == 2
+    passed_on = from_status(to_status(error), "the orchestrator")
+    assert facts(passed_on) == facts(error)
+
+
+async def test_limits_that_another_make_of_server_names_are_kept() -> None:
+    quota = error_details_pb2.QuotaFailure(violations=[{"subject": "project:7", "description": "10 a minute"}])
+    status = foreign(grpc.StatusCode.RESOURCE_EXHAUSTED, "slower", quota)
+    error = await answered(grpc.StatusCode.RESOURCE_EXHAUSTED, "slower", status.SerializeToString())
+    assert type(error) is errors.RemoteError
+    assert error.violations == (Violation("project:7", ViolationReason.LIMIT, "10 a minute"),)
     passed_on = from_status(to_status(error), "the orchestrator")
     assert facts(passed_on) == facts(error)
 
