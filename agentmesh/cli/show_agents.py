@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agentmesh.cli.output import Node, Output, Span
-from agentmesh.client.values import AgentInfo, EndpointInfo, Listing, SkillInfo
+from agentmesh.client.agents import AgentInfo, EndpointInfo, Listing, SkillInfo
 from agentmesh.jsonvalues import JsonObject
 
 

@@ -9,18 +9,8 @@ from typing import Final
 from agentmesh.cli.exits import ExitCode
 from agentmesh.cli.output import Output, Span
 from agentmesh.cli.show_plan import show_plan
-from agentmesh.client.values import (
-    Answer,
-    AnswerSource,
-    ItemReport,
-    PlanSource,
-    RoutedPlan,
-    RunOutcome,
-    StepOutcome,
-    StepReport,
-    Timings,
-    Usage,
-)
+from agentmesh.client.enums import AnswerSource, PlanSource, RunOutcome, StepOutcome
+from agentmesh.client.values import Answer, ItemReport, RoutedPlan, StepReport, Timings, Usage
 
 _MARKS: Final = {
     StepOutcome.SUCCEEDED: ("✓", "green"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agentmesh.cli.output import Node, Output, Span
-from agentmesh.client.values import Mode, PlanSource
+from agentmesh.client.enums import Mode, PlanSource
 from agentmesh.jsonvalues import Json, JsonObject
 
 _ARGUMENT_CHARACTERS: Final = 100

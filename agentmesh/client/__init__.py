@@ -8,54 +8,77 @@ What goes wrong is raised as an exception of `agentmesh.errors`.
 """
 
 from agentmesh.cards import Effect
+from agentmesh.client.agents import AgentInfo, EndpointInfo, Listing, SkillInfo
 from agentmesh.client.async_client import AsyncMeshClient
-from agentmesh.client.requests import Role, Turn
+from agentmesh.client.async_events import AsyncRunEvents
+from agentmesh.client.enums import AnswerSource, Mode, PlanSource, RunOutcome, RunState, StepOutcome, StepReason
+from agentmesh.client.events import (
+    Accepted,
+    AnswerReset,
+    AnswerToken,
+    Finished,
+    Planned,
+    RunEvent,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+    UnknownEvent,
+)
+from agentmesh.client.options import AskOptions, Budget, ExecuteOptions, Role, RunOptions, Turn
 from agentmesh.client.sync_client import MeshClient
+from agentmesh.client.sync_events import RunEvents
 from agentmesh.client.values import (
-    AgentInfo,
     AgentSpending,
     Answer,
-    AnswerSource,
-    EndpointInfo,
     ItemReport,
-    Listing,
-    Mode,
-    PlanSource,
     RoutedPlan,
-    RunOutcome,
     RunRecord,
-    RunState,
-    SkillInfo,
-    StepOutcome,
-    StepReason,
+    RunSummary,
     StepReport,
     Timings,
     Usage,
 )
 
 __all__ = [
+    "Accepted",
     "AgentInfo",
     "AgentSpending",
     "Answer",
+    "AnswerReset",
     "AnswerSource",
+    "AnswerToken",
+    "AskOptions",
     "AsyncMeshClient",
+    "AsyncRunEvents",
+    "Budget",
     "Effect",
     "EndpointInfo",
+    "ExecuteOptions",
+    "Finished",
     "ItemReport",
     "Listing",
     "MeshClient",
     "Mode",
     "PlanSource",
+    "Planned",
     "Role",
     "RoutedPlan",
+    "RunEvent",
+    "RunEvents",
+    "RunOptions",
     "RunOutcome",
     "RunRecord",
     "RunState",
+    "RunSummary",
     "SkillInfo",
+    "StepFinished",
     "StepOutcome",
+    "StepProgress",
     "StepReason",
     "StepReport",
+    "StepStarted",
     "Timings",
     "Turn",
+    "UnknownEvent",
     "Usage",
 ]

@@ -5,73 +5,59 @@ Values are judged by the orchestrator; here only what no message can carry is re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentmesh import errors
 from agentmesh.card_messages import effect_to_message
 from agentmesh.cards import Effect
+from agentmesh.client.enums import RunOutcome, RunState
+from agentmesh.client.options import Budget, Role, Turn
 from agentmesh.client.plans import plan_message
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json
-from agentmesh.v1 import card_pb2
-from agentmesh.v1.orchestrator_service_pb2 import (
-    ANSWER_FORMAT_RAW,
-    ANSWER_FORMAT_TEXT,
-    ROLE_ASSISTANT,
-    ROLE_USER,
-    AnswerFormat,
-    AskRequest,
-    ExecutePlanRequest,
-    GetRunRequest,
-    PlanRequest,
-)
-from agentmesh.v1.orchestrator_service_pb2 import Turn as TurnMessage
+from agentmesh.v1 import card_pb2, run_pb2
+from agentmesh.v1 import orchestrator_service_pb2 as pb
 
-
-class Role(StrEnum):
-    """Who said something; orchestrator_service.proto (Role)."""
-
-    USER = "USER"
-    ASSISTANT = "ASSISTANT"
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One earlier message of a conversation."""
-
-    role: Role
-    text: str
-
-
-_ROLES: Final = {Role.USER: ROLE_USER, Role.ASSISTANT: ROLE_ASSISTANT}
+_ROLES: Final = {Role.USER: pb.ROLE_USER, Role.ASSISTANT: pb.ROLE_ASSISTANT}
 
 
 def ask_request(
     query: str,
     *,
-    history: Iterable[Turn],
-    raw: bool,
-    allowed_skills: Iterable[str],
-    max_effect: Effect | None,
-    include_results: bool,
-) -> AskRequest:
-    return AskRequest(
+    history: Iterable[Turn] = (),
+    raw: bool = False,
+    allowed_skills: Iterable[str] = (),
+    max_effect: Effect | None = None,
+    include_results: bool = False,
+    conversation_id: str = "",
+    request_id: str = "",
+    budget: Budget | None = None,
+    keep_running: bool = False,
+) -> pb.AskRequest:
+    """The parameters are those of `AskOptions`; named here, so that one which does not exist is a TypeError."""
+    return pb.AskRequest(
         query=_text("query", query),
         history=_turns(history),
+        conversation_id=_text("conversation_id", conversation_id),
+        request_id=_text("request_id", request_id),
         answer_format=_format(raw=raw),
         allowed_skills=_skills(allowed_skills),
         max_effect=_effect(max_effect),
+        budget=_budget(budget),
         include_results=include_results,
+        keep_running=keep_running,
     )
 
 
 def plan_request(
     query: str, *, history: Iterable[Turn], allowed_skills: Iterable[str], max_effect: Effect | None
-) -> PlanRequest:
-    return PlanRequest(
+) -> pb.PlanRequest:
+    return pb.PlanRequest(
         query=_text("query", query),
         history=_turns(history),
         allowed_skills=_skills(allowed_skills),
@@ -80,19 +66,73 @@ def plan_request(
 
 
 def execute_plan_request(
-    plan: Json, *, query: str, raw: bool, max_effect: Effect | None, include_results: bool
-) -> ExecutePlanRequest:
-    return ExecutePlanRequest(
+    plan: Json,
+    *,
+    query: str = "",
+    raw: bool = False,
+    max_effect: Effect | None = None,
+    include_results: bool = False,
+    conversation_id: str = "",
+    request_id: str = "",
+    budget: Budget | None = None,
+    keep_running: bool = False,
+) -> pb.ExecutePlanRequest:
+    """The parameters are those of `ExecuteOptions`."""
+    return pb.ExecutePlanRequest(
         plan=plan_message(plan),
         query=_text("query", query),
         answer_format=_format(raw=raw),
         max_effect=_effect(max_effect),
         include_results=include_results,
+        request_id=_text("request_id", request_id),
+        conversation_id=_text("conversation_id", conversation_id),
+        budget=_budget(budget),
+        keep_running=keep_running,
     )
 
 
-def get_run_request(run_id: str, step_id: str, item_index: int | None) -> GetRunRequest:
-    return GetRunRequest(run_id=_text("run_id", run_id), step_id=_text("step_id", step_id), item_index=item_index)
+def get_run_request(run_id: str, step_id: str, item_index: int | None) -> pb.GetRunRequest:
+    request = pb.GetRunRequest(run_id=_text("run_id", run_id), step_id=_text("step_id", step_id))
+    if item_index is not None:
+        with _carried("item_index"):
+            request.item_index = item_index
+    return request
+
+
+def list_runs_request(
+    *,
+    state: RunState | None,
+    outcome: RunOutcome | None,
+    started_after: datetime | None,
+    started_before: datetime | None,
+    conversation_id: str,
+    page_size: int,
+) -> pb.ListRunsRequest:
+    request = pb.ListRunsRequest(
+        started_after=_moment("started_after", started_after),
+        started_before=_moment("started_before", started_before),
+        conversation_id=_text("conversation_id", conversation_id),
+    )
+    with _carried("page_size"):
+        request.page_size = page_size
+    if state is not None:
+        with _carried("state"):
+            request.state = run_pb2.RunState.Value(f"RUN_STATE_{state}")
+    if outcome is not None:
+        with _carried("outcome"):
+            request.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{outcome}")
+    return request
+
+
+def watch_run_request(run_id: str, after_sequence: int) -> pb.WatchRunRequest:
+    request = pb.WatchRunRequest(run_id=_text("run_id", run_id))
+    with _carried("after_sequence"):
+        request.after_sequence = after_sequence
+    return request
+
+
+def cancel_run_request(run_id: str) -> pb.CancelRunRequest:
+    return pb.CancelRunRequest(run_id=_text("run_id", run_id))
 
 
 def _text(field: str, value: str) -> str:
@@ -105,9 +145,9 @@ def _text(field: str, value: str) -> str:
     return value
 
 
-def _turns(history: Iterable[Turn]) -> list[TurnMessage]:
+def _turns(history: Iterable[Turn]) -> list[pb.Turn]:
     return [
-        TurnMessage(role=_ROLES[turn.role], text=_text(f"history[{index}].text", turn.text))
+        pb.Turn(role=_ROLES[turn.role], text=_text(f"history[{index}].text", turn.text))
         for index, turn in enumerate(history)
     ]
 
@@ -116,9 +156,44 @@ def _skills(allowed_skills: Iterable[str]) -> list[str]:
     return [_text(f"allowed_skills[{index}]", skill) for index, skill in enumerate(allowed_skills)]
 
 
-def _format(*, raw: bool) -> AnswerFormat.ValueType:
-    return ANSWER_FORMAT_RAW if raw else ANSWER_FORMAT_TEXT
+def _format(*, raw: bool) -> pb.AnswerFormat.ValueType:
+    return pb.ANSWER_FORMAT_RAW if raw else pb.ANSWER_FORMAT_TEXT
 
 
 def _effect(effect: Effect | None) -> card_pb2.Effect.ValueType:
     return card_pb2.EFFECT_UNSPECIFIED if effect is None else effect_to_message(effect)
+
+
+def _budget(budget: Budget | None) -> pb.Budget | None:
+    if budget is None:
+        return None
+    message = pb.Budget()
+    for field in ("llm_calls", "tokens", "cost_usd", "agent_calls"):
+        value = getattr(budget, field)
+        if value is not None:
+            with _carried(f"budget.{field}"):
+                setattr(message, field, value)
+    return message
+
+
+def _moment(field: str, value: datetime | None) -> Timestamp | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise _not_carried(field, "must have a time zone")
+    message = Timestamp()
+    message.FromDatetime(value)
+    return message
+
+
+@contextmanager
+def _carried(field: str) -> Iterator[None]:
+    """Protobuf refuses what the type of a field cannot hold, as a negative number, in words of its own."""
+    try:
+        yield
+    except ValueError as error:
+        raise _not_carried(field, f"cannot be sent: {error}") from None
+
+
+def _not_carried(field: str, why: str) -> errors.RequestInvalid:
+    return errors.RequestInvalid(f"`{field}` {why}", violations=[Violation(field, ViolationReason.RULE, why)])

@@ -6,20 +6,26 @@ other's way inside grpc.aio.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
 from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
-from agentmesh.client.requests import Turn
-from agentmesh.client.values import Answer, Listing, RoutedPlan, RunRecord
+from agentmesh.client.agents import Listing
+from agentmesh.client.enums import RunOutcome, RunState
+from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
+from agentmesh.client.reading_agents import read_listing
+from agentmesh.client.rpc_errors import from_threaded
+from agentmesh.client.sync_events import RunEvents
+from agentmesh.client.values import Answer, RoutedPlan, RunRecord, RunSummary
 from agentmesh.deadline import timeout_of_call
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
-from agentmesh.transport.status import from_rpc_error
+from agentmesh.v1.orchestrator_service_pb2 import AskStreamRequest, ListRunsRequest
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorStub
 from agentmesh.v1.registry_service_pb2 import ListAgentsRequest
 from agentmesh.v1.registry_service_pb2_grpc import RegistryStub
@@ -58,27 +64,20 @@ class MeshClient:
     def close(self) -> None:
         self._channel.close()
 
-    def ask(
-        self,
-        query: str,
-        *,
-        history: Iterable[Turn] = (),
-        raw: bool = False,
-        allowed_skills: Iterable[str] = (),
-        max_effect: Effect | None = None,
-        include_results: bool = False,
-        timeout_seconds: float | None = None,
-    ) -> Answer:
-        """Ask a question. `raw`: results and no text; no `allowed_skills`: all; no `max_effect`: IDEMPOTENT."""
-        request = requests.ask_request(
-            query,
-            history=history,
-            raw=raw,
-            allowed_skills=allowed_skills,
-            max_effect=max_effect,
-            include_results=include_results,
-        )
+    def ask(self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[AskOptions]) -> Answer:
+        """Ask a question; see `AskOptions`."""
+        request = requests.ask_request(query, **options)
         return reading.read_answer(self._call(self._orchestrator.Ask, request, timeout_seconds))
+
+    def ask_stream(
+        self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[AskOptions]
+    ) -> RunEvents:
+        """As `ask`, with what happens on the way. Leaving the loop ends the run, unless it is to `keep_running`."""
+        request = AskStreamRequest(ask=requests.ask_request(query, **options))
+        return RunEvents(
+            lambda: self._orchestrator.AskStream(request, timeout=timeout_of_call(self._peer, timeout_seconds)),
+            self._peer,
+        )
 
     def plan(
         self,
@@ -94,19 +93,10 @@ class MeshClient:
         return reading.read_plan(self._call(self._orchestrator.Plan, request, timeout_seconds))
 
     def execute_plan(
-        self,
-        plan: JsonObject,
-        *,
-        query: str = "",
-        raw: bool = False,
-        max_effect: Effect | None = None,
-        include_results: bool = False,
-        timeout_seconds: float | None = None,
+        self, plan: JsonObject, *, timeout_seconds: float | None = None, **options: Unpack[ExecuteOptions]
     ) -> Answer:
-        """Run a plan in the plan language. `query`, the question to answer, is required unless `raw`."""
-        request = requests.execute_plan_request(
-            plan, query=query, raw=raw, max_effect=max_effect, include_results=include_results
-        )
+        """Run a plan in the plan language; see `ExecuteOptions`."""
+        request = requests.execute_plan_request(plan, **options)
         return reading.read_answer(self._call(self._orchestrator.ExecutePlan, request, timeout_seconds).result)
 
     def get_run(
@@ -116,9 +106,61 @@ class MeshClient:
         request = requests.get_run_request(run_id, step_id, item_index)
         return reading.read_run(self._call(self._orchestrator.GetRun, request, timeout_seconds).run, self._peer)
 
+    def list_runs(
+        self,
+        *,
+        state: RunState | None = None,
+        outcome: RunOutcome | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        conversation_id: str = "",
+        page_size: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> Iterator[RunSummary]:
+        """Return the caller's runs that fit every filter, newest first, asking for page after page while one reads.
+
+        Args:
+            started_after: Runs that arrived then or later; aware.
+            started_before: Runs that arrived earlier than that; aware.
+            page_size: Runs a page, at most 1000; 0: 50.
+            timeout_seconds: For each page.
+        """
+        request = requests.list_runs_request(
+            state=state,
+            outcome=outcome,
+            started_after=started_after,
+            started_before=started_before,
+            conversation_id=conversation_id,
+            page_size=page_size,
+        )
+        return self._runs(request, timeout_seconds)
+
+    def watch_run(self, run_id: str, *, after_sequence: int = 0, timeout_seconds: float | None = None) -> RunEvents:
+        """Return the events of a run after the first so many: those that have been, then those to come."""
+        request = requests.watch_run_request(run_id, after_sequence)
+        return RunEvents(
+            lambda: self._orchestrator.WatchRun(request, timeout=timeout_of_call(self._peer, timeout_seconds)),
+            self._peer,
+            after_sequence=after_sequence,
+        )
+
+    def cancel_run(self, run_id: str, *, timeout_seconds: float | None = None) -> RunState:
+        """Cancel a run for everybody who waits for it; return CANCELLED, or the state in which it had ended before."""
+        request = requests.cancel_run_request(run_id)
+        return reading.read_state(self._call(self._orchestrator.CancelRun, request, timeout_seconds).state)
+
     def list_agents(self, *, timeout_seconds: float | None = None) -> Listing:
         """Return who is in the mesh now."""
-        return reading.read_listing(self._call(self._registry.ListAgents, ListAgentsRequest(), timeout_seconds))
+        return read_listing(self._call(self._registry.ListAgents, ListAgentsRequest(), timeout_seconds))
+
+    def _runs(self, request: ListRunsRequest, timeout_seconds: float | None) -> Iterator[RunSummary]:
+        while True:
+            page = self._call(self._orchestrator.ListRuns, request, timeout_seconds)
+            for run in page.runs:
+                yield reading.read_summary(run)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def _call(
         self,
@@ -130,16 +172,6 @@ class MeshClient:
         try:
             return call.result()
         except grpc.RpcError as error:
-            raise from_rpc_error(_as_aio(cast("grpc.Call", error)), self._peer) from error
+            raise from_threaded(error, self._peer) from error
         finally:
             call.cancel()  # after Ctrl-C the server must hear of it; changes nothing for a call that has ended
-
-
-def _as_aio(error: grpc.Call) -> grpc.aio.AioRpcError:
-    """The same error as the other half of gRPC raises it, so that one table of errors serves both."""
-    return grpc.aio.AioRpcError(
-        code=error.code(),
-        initial_metadata=grpc.aio.Metadata(*(error.initial_metadata() or ())),
-        trailing_metadata=grpc.aio.Metadata(*(error.trailing_metadata() or ())),
-        details=error.details(),
-    )

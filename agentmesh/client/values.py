@@ -1,104 +1,19 @@
 """What a caller gets back: frozen values without generated code in their types, but for `wire`.
 
 Each mirrors a message of the contract; the .proto files say what the fields mean. Times are aware and in UTC,
-durations in seconds, results plain JSON. Every enum has UNKNOWN for a value that is newer than this client.
+durations in seconds, results plain JSON.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from google.protobuf.message import Message
 
-from agentmesh.cards import Effect
+from agentmesh.client.enums import AnswerSource, Mode, PlanSource, RunOutcome, RunState, StepOutcome, StepReason
 from agentmesh.errors import Code, MeshError
 from agentmesh.jsonvalues import JsonObject
-
-
-class Mode(StrEnum):
-    """The shape of a plan; plan.proto (Mode)."""
-
-    NONE = "NONE"
-    SINGLE = "SINGLE"
-    PARALLEL = "PARALLEL"
-    SEQUENTIAL = "SEQUENTIAL"
-    UNKNOWN = "UNKNOWN"
-
-
-class PlanSource(StrEnum):
-    """Who made a plan; plan.proto (PlanSource)."""
-
-    LLM = "LLM"
-    CACHE = "CACHE"
-    OFFLINE = "OFFLINE"
-    CALLER = "CALLER"
-    UNKNOWN = "UNKNOWN"
-
-
-class RunOutcome(StrEnum):
-    """How a run ended, for the person who asked; run.proto (RunOutcome)."""
-
-    COMPLETE = "COMPLETE"
-    PARTIAL = "PARTIAL"
-    NO_AGENT = "NO_AGENT"
-    UNKNOWN = "UNKNOWN"
-
-
-class RunState(StrEnum):
-    """Where a run is in its life; run.proto (RunState)."""
-
-    RUNNING = "RUNNING"
-    FINISHED = "FINISHED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    UNKNOWN = "UNKNOWN"
-
-
-class AnswerSource(StrEnum):
-    """Who wrote an answer; run.proto (AnswerSource)."""
-
-    LLM = "LLM"
-    RENDERED = "RENDERED"
-    NONE = "NONE"
-    UNKNOWN = "UNKNOWN"
-
-
-class StepOutcome(StrEnum):
-    """How a step, or an item of it, ended; run.proto (StepOutcome)."""
-
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    TIMED_OUT = "TIMED_OUT"
-    SKIPPED = "SKIPPED"
-    CANCELLED = "CANCELLED"
-    UNKNOWN = "UNKNOWN"
-
-
-class StepReason(StrEnum):
-    """Why a step ended as it did; run.proto (StepReason)."""
-
-    CONDITION_FALSE = "CONDITION_FALSE"
-    UPSTREAM_SKIPPED = "UPSTREAM_SKIPPED"
-    UPSTREAM_FAILED = "UPSTREAM_FAILED"
-    EXPRESSION_FAILED = "EXPRESSION_FAILED"
-    ARGUMENTS_INVALID = "ARGUMENTS_INVALID"
-    FAN_OUT_EXCEEDED = "FAN_OUT_EXCEEDED"
-    ITEMS_FAILED = "ITEMS_FAILED"
-    AGENT_ERROR = "AGENT_ERROR"
-    AGENT_UNAVAILABLE = "AGENT_UNAVAILABLE"
-    RESULT_INVALID = "RESULT_INVALID"
-    RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
-    RESULT_TOO_DEEP = "RESULT_TOO_DEEP"
-    RESULT_NOT_JSON = "RESULT_NOT_JSON"
-    RESULT_MISSING = "RESULT_MISSING"
-    SKILL_CHANGED = "SKILL_CHANGED"
-    NO_ENDPOINT = "NO_ENDPOINT"
-    BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
-    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-    RUN_CANCELLED = "RUN_CANCELLED"
-    UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +131,7 @@ class Answer:
     usage: Usage
     timings: Timings
     replayed: bool
+    """True if this is the stored answer to an earlier request with the same `request_id`."""
     wire: Message = field(repr=False, compare=False)
     """The message as it came (AskResponse)."""
 
@@ -241,6 +157,8 @@ class RunRecord:
     run_id: str
     state: RunState
     query: str
+    conversation_id: str
+    """Empty if the request named none."""
     started_at: datetime | None
     ended_at: datetime | None
     """None while RUNNING."""
@@ -253,47 +171,27 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class SkillInfo:
-    """One function of an agent."""
+class RunSummary:
+    """One line about a run."""
 
-    id: str
-    description: str
-    effect: Effect | None
-    """None for an effect that is newer than this client."""
-    input_schema: JsonObject
-    output_schema: JsonObject
-    tags: tuple[str, ...]
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointInfo:
-    """One running process of an agent."""
-
-    address: str
-    registered_at: datetime | None
-    last_heartbeat_at: datetime | None
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class AgentInfo:
-    """An agent, its skills and where it runs."""
-
-    name: str
-    version: str
-    description: str
-    skills: tuple[SkillInfo, ...]
-    endpoints: tuple[EndpointInfo, ...]
-    card_digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Who is in the mesh."""
-
-    agents: tuple[AgentInfo, ...]
-    """Ordered by name."""
-    catalog_fingerprint: str
+    run_id: str
+    query: str
+    """Cut at 200 characters."""
+    state: RunState
+    outcome: RunOutcome | None
+    """None unless FINISHED."""
+    conversation_id: str
+    """Empty if the request named none."""
+    started_at: datetime | None
+    ended_at: datetime | None
+    """None while RUNNING."""
+    usage: Usage
     wire: Message = field(repr=False, compare=False)
-    """The message as it came (ListAgentsResponse)."""
+    """The message as it came (RunSummary)."""
+
+    @property
+    def seconds(self) -> float | None:
+        """From its arrival to its end; None while RUNNING."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentmesh.client.plans import plan_message
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.structs import to_struct
-from agentmesh.v1 import card_pb2, plan_pb2, run_pb2, usage_pb2
+from agentmesh.v1 import agent_service_pb2, card_pb2, plan_pb2, run_event_pb2, run_pb2, usage_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2 as registry_pb
 
@@ -262,3 +263,53 @@ def finished_run() -> pb.GetRunResponse:
             result=raw_answer(),
         )
     )
+
+
+def events() -> list[run_event_pb2.RunEvent]:
+    """The run of `full_answer` from its beginning: a retry, progress, items, an answer that began twice."""
+    answer = full_answer()
+    steps = {step.step_id: step for step in answer.steps}
+    for step in steps.values():
+        step.ClearField("result")
+    happened: list[tuple[int, dict[str, Message]]] = [
+        (-400, {"accepted": run_event_pb2.RunAccepted(run_id=RUN_ID)}),
+        (0, {"planned": run_event_pb2.RunPlanned(
+            plan=answer.plan, plan_source=answer.plan_source, mode=answer.mode)}),
+        (0, {"step_started": run_event_pb2.StepStarted(step_id="scan", attempt=1, endpoint="127.0.0.1:4001")}),
+        (1, {"step_started": run_event_pb2.StepStarted(step_id="each", item_index=0, attempt=1)}),
+        (1, {"step_started": run_event_pb2.StepStarted(step_id="each", item_index=1, attempt=1)}),
+        (40, {"step_started": run_event_pb2.StepStarted(step_id="scan", attempt=2, endpoint="127.0.0.1:4003")}),
+        (60, {"step_progress": run_event_pb2.StepProgress(
+            step_id="scan", progress=agent_service_pb2.Progress(fraction=0.4, message="reading"))}),
+        (120, {"step_finished": run_event_pb2.StepFinished(step=steps["scan"])}),
+        (121, {"step_started": run_event_pb2.StepStarted(step_id="conf", attempt=1)}),
+        (125, {"step_finished": run_event_pb2.StepFinished(step=steps["conf"])}),
+        (1501, {"step_finished": run_event_pb2.StepFinished(step=steps["each"])}),
+        (1501, {"step_finished": run_event_pb2.StepFinished(step=steps["mail"])}),
+        (1600, {"answer_token": run_event_pb2.AnswerToken(text="One thing ")}),
+        (1700, {"answer_reset": run_event_pb2.AnswerReset()}),
+        (1800, {"answer_token": run_event_pb2.AnswerToken(text="Two things ")}),
+        (1900, {"answer_token": run_event_pb2.AnswerToken(text="were found.")}),
+        (2100, {"finished": full_answer()}),
+    ]  # fmt: skip
+    return [
+        run_event_pb2.RunEvent(sequence=index + 1, at=at(when), **event)  # type: ignore[arg-type]
+        for index, (when, event) in enumerate(happened)
+    ]
+
+
+def summaries(*numbers: int) -> list[run_pb2.RunSummary]:
+    """Runs that began so many minutes after `BEGAN`."""
+    return [
+        run_pb2.RunSummary(
+            run_id=f"{number:032x}",
+            query=f"Question {number}?",
+            state=run_pb2.RUN_STATE_FINISHED,
+            outcome=run_pb2.RUN_OUTCOME_COMPLETE,
+            conversation_id="talk",
+            started_at=at(number * 60_000),
+            ended_at=at(number * 60_000 + 1500),
+            usage=usage_pb2.Usage(llm_calls=2, cost_usd=0.0015, agent_calls=3),
+        )
+        for number in numbers
+    ]

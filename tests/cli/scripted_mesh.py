@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -13,28 +14,39 @@ from agentmesh import errors
 from agentmesh.transport.server import Service, build_server
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2 as registry_pb
-from agentmesh.v1 import run_pb2
+from agentmesh.v1 import run_event_pb2, run_pb2
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorServicer, add_OrchestratorServicer_to_server
 from agentmesh.v1.registry_service_pb2_grpc import RegistryServicer, add_RegistryServicer_to_server
 
 _Response = TypeVar("_Response", bound=Message)
 
 
+Scripted = run_event_pb2.RunEvent | errors.MeshError | asyncio.Event
+"""Of a stream: sent, raised, or waited for."""
+
+
 class ScriptedMesh:
-    """Answers every request with `answer`, or raises it."""
+    """Answers every request with `answer`, or raises it; streams say what `script` has."""
 
     def __init__(self) -> None:
         self.address = ""
         self.answer: Message | errors.MeshError | None = None
         """None: the request is never answered."""
+        self.answers: deque[Message] = deque()
+        """Given before `answer`, each once."""
+        self.script: Sequence[Scripted] | None = None
+        """None: a stream has one event, that it finished with `answer`."""
         self.requests: list[Message] = []
         self.asked = asyncio.Event()
         self.left = asyncio.Event()
-        """Set when a caller leaves before the answer."""
+        """Set when a caller leaves before the answer, or before the end of a stream."""
 
     async def respond(self, request: Message, kind: type[_Response]) -> _Response:
-        self.requests.append(request)
-        self.asked.set()
+        self._note(request)
+        if self.answers:
+            following = self.answers.popleft()
+            assert isinstance(following, kind)
+            return following
         if self.answer is None:
             try:
                 await asyncio.Event().wait()
@@ -44,6 +56,40 @@ class ScriptedMesh:
             raise self.answer
         assert isinstance(self.answer, kind)
         return self.answer
+
+    async def stream(self, request: Message) -> AsyncGenerator[run_event_pb2.RunEvent, None]:
+        self._note(request)
+        done = False
+        try:
+            for item in self._script():
+                match item:
+                    case run_event_pb2.RunEvent():
+                        yield item
+                    case errors.MeshError():
+                        done = True
+                        raise item
+                    case _:
+                        await item.wait()
+            done = True
+        finally:
+            if not done:
+                self.left.set()
+
+    def _script(self) -> Sequence[Scripted]:
+        if self.script is not None:
+            return self.script
+        match self.answer:
+            case None:
+                return [asyncio.Event()]
+            case errors.MeshError() as error:
+                return [error]
+            case answer:
+                assert isinstance(answer, run_pb2.AskResponse)
+                return [run_event_pb2.RunEvent(sequence=1, finished=answer)]
+
+    def _note(self, request: Message) -> None:
+        self.requests.append(request)
+        self.asked.set()
 
 
 class _Orchestrator(OrchestratorServicer):
@@ -62,17 +108,22 @@ class _Orchestrator(OrchestratorServicer):
     async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: ANN401
         return await self._mesh.respond(request, pb.GetRunResponse)
 
-    def AskStream(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def AskStream(self, request: pb.AskStreamRequest, context: Any) -> AsyncIterator[pb.AskStreamResponse]:  # noqa: ANN401
+        async with aclosing(self._mesh.stream(request)) as events:
+            async for event in events:
+                yield pb.AskStreamResponse(event=event)
 
-    def ListRuns(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: ANN401
+        async with aclosing(self._mesh.stream(request)) as events:
+            async for event in events:
+                if event.sequence > request.after_sequence:
+                    yield pb.WatchRunResponse(event=event)
 
-    def WatchRun(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:  # noqa: ANN401
+        return await self._mesh.respond(request, pb.ListRunsResponse)
 
-    def CancelRun(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Any) -> pb.CancelRunResponse:  # noqa: ANN401
+        return await self._mesh.respond(request, pb.CancelRunResponse)
 
 
 class _Registry(RegistryServicer):

@@ -13,7 +13,17 @@ from google.rpc import code_pb2
 
 from agentmesh import client as api
 from agentmesh import errors
-from agentmesh.client import AsyncMeshClient, Effect, MeshClient, Role, RunOutcome, StepOutcome, StepReason, Turn
+from agentmesh.client import (
+    AsyncMeshClient,
+    Budget,
+    Effect,
+    MeshClient,
+    Role,
+    RunOutcome,
+    StepOutcome,
+    StepReason,
+    Turn,
+)
 from agentmesh.client.plans import plan_message
 from agentmesh.client.wire_json import message_json
 from agentmesh.deadline import Deadline, current_deadline
@@ -59,6 +69,10 @@ async def test_ask_sends_every_argument_and_gives_a_frozen_answer(mesh: Scripted
         allowed_skills=["a__b"],
         max_effect=Effect.SIDE_EFFECT,
         include_results=True,
+        conversation_id="talk",
+        request_id="once",
+        budget=Budget(llm_calls=2, tokens=5000, cost_usd=0.25, agent_calls=0),
+        keep_running=True,
         timeout_seconds=20,
     )
     assert mesh.requests == [
@@ -69,6 +83,10 @@ async def test_ask_sends_every_argument_and_gives_a_frozen_answer(mesh: Scripted
             allowed_skills=["a__b"],
             max_effect=card_pb2.EFFECT_SIDE_EFFECT,
             include_results=True,
+            conversation_id="talk",
+            request_id="once",
+            budget=pb.Budget(llm_calls=2, tokens=5000, cost_usd=0.25, agent_calls=0),
+            keep_running=True,
         )
     ]
     assert answer.outcome is RunOutcome.PARTIAL
@@ -116,6 +134,49 @@ async def test_what_plan_gives_execute_plan_takes(mesh: ScriptedMesh, call: Call
     )
 
 
+async def test_a_plan_takes_the_options_of_a_question(mesh: ScriptedMesh, call: Call) -> None:
+    mesh.answer = pb.ExecutePlanResponse(result=samples.raw_answer())
+    options = {"conversation_id": "talk", "request_id": "once", "budget": Budget(agent_calls=3), "keep_running": True}
+    await call(mesh.address, "execute_plan", {"steps": []}, raw=True, **options)
+    assert mesh.requests == [
+        pb.ExecutePlanRequest(
+            plan=plan_pb2.Plan(),
+            answer_format=pb.ANSWER_FORMAT_RAW,
+            conversation_id="talk",
+            request_id="once",
+            budget=pb.Budget(agent_calls=3),
+            keep_running=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "argument", "options", "field"),
+    [
+        ("ask", "q", {"budget": Budget(llm_calls=-1)}, "budget.llm_calls"),
+        ("ask", "q", {"budget": Budget(agent_calls=2**32)}, "budget.agent_calls"),
+        ("ask", "q", {"request_id": "\udcff"}, "request_id"),
+        ("get_run", samples.RUN_ID, {"item_index": -1}, "item_index"),
+        ("watch_run", samples.RUN_ID, {"after_sequence": -1}, "after_sequence"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+async def test_what_no_message_carries_is_refused_and_named(
+    mesh: ScriptedMesh, call: Call, *, method: str, argument: str, options: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(errors.RequestInvalid, match=field) as caught:
+        await call(mesh.address, method, argument, **options)
+    assert [violation.path for violation in caught.value.violations] == [field]
+    assert mesh.requests == []
+
+
+async def test_an_option_that_does_not_exist_is_no_silence(mesh: ScriptedMesh, call: Call) -> None:
+    for method in ("ask", "ask_stream"):
+        with pytest.raises(TypeError, match="keep_runing"):
+            await call(mesh.address, method, "q", keep_runing=True)
+    assert mesh.requests == []
+
+
 async def test_a_plan_of_the_wrong_shape_is_refused_before_it_is_sent(mesh: ScriptedMesh, call: Call) -> None:
     with pytest.raises(errors.PlanInvalid) as caught:
         await call(mesh.address, "execute_plan", {"steps": [{"id": 1}]}, raw=True)
@@ -126,14 +187,20 @@ async def test_a_plan_of_the_wrong_shape_is_refused_before_it_is_sent(mesh: Scri
 async def test_get_run_gives_the_run_and_what_went_wrong(mesh: ScriptedMesh, call: Call) -> None:
     error = errors.AllStepsFailed("nothing worked", code=Code.NOT_FOUND, metadata={"run_id": samples.RUN_ID})
     mesh.answer = pb.GetRunResponse(
-        run=run_pb2.Run(run_id=samples.RUN_ID, state=run_pb2.RUN_STATE_FAILED, query="q", error=to_status(error))
+        run=run_pb2.Run(
+            run_id=samples.RUN_ID,
+            state=run_pb2.RUN_STATE_FAILED,
+            query="q",
+            conversation_id="talk",
+            error=to_status(error),
+        )
     )
     record = await call(mesh.address, "get_run", samples.RUN_ID, step_id="a", item_index=0)
     assert mesh.requests == [pb.GetRunRequest(run_id=samples.RUN_ID, step_id="a", item_index=0)]
     assert record.state is api.RunState.FAILED
     assert isinstance(record.error, errors.AllStepsFailed)
     assert (record.error.message, record.error.code) == ("nothing worked", Code.NOT_FOUND)
-    assert (record.answer, record.started_at) == (None, None)
+    assert (record.answer, record.started_at, record.conversation_id) == (None, None, "talk")
     assert message_json(record.wire)["error"] == {
         "code": code_pb2.NOT_FOUND,
         "message": "nothing worked",
@@ -146,6 +213,23 @@ async def test_get_run_gives_the_run_and_what_went_wrong(mesh: ScriptedMesh, cal
             }
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("message", "state"), [(run_pb2.RUN_STATE_CANCELLED, "CANCELLED"), (run_pb2.RUN_STATE_FINISHED, "FINISHED")]
+)
+async def test_cancel_run_says_how_the_run_ended(
+    mesh: ScriptedMesh, call: Call, message: run_pb2.RunState.ValueType, state: str
+) -> None:
+    mesh.answer = pb.CancelRunResponse(state=message)
+    assert await call(mesh.address, "cancel_run", samples.RUN_ID) is api.RunState(state)
+    assert mesh.requests == [pb.CancelRunRequest(run_id=samples.RUN_ID)]
+
+
+async def test_an_answer_says_that_it_is_a_stored_one(mesh: ScriptedMesh, call: Call) -> None:
+    mesh.answer = samples.offline_answer()
+    mesh.answer.replayed = True
+    assert (await call(mesh.address, "ask", "q", request_id="once")).replayed
 
 
 async def test_list_agents_gives_agents_skills_and_endpoints(mesh: ScriptedMesh, call: Call) -> None:
