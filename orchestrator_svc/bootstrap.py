@@ -24,12 +24,15 @@ from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
 from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health
 from orchestrator_svc.api.registry_servicer import RegistryServicer
 from orchestrator_svc.api.requests import NOT_SUPPORTED
+from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
+from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.ports.agent_caller import AgentCaller
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Planner
+from orchestrator_svc.app.ports.run_store import RunStore
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
 from orchestrator_svc.app.route import RouteLimits, Router
 from orchestrator_svc.app.runs import Runs
@@ -53,8 +56,11 @@ class Minds:
 class Orchestrator:
     """A server that is bound and not started, and what it holds."""
 
-    def __init__(self, server: MeshServer, membership: Membership, caller: GrpcAgentCaller, minds: Minds) -> None:
+    def __init__(
+        self, server: MeshServer, runs: Runs, membership: Membership, caller: GrpcAgentCaller, minds: Minds
+    ) -> None:
         self.server = server
+        self._runs = runs
         self._membership = membership
         self._caller = caller
         self._minds = minds
@@ -74,6 +80,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Let go of channels and clients; the server has stopped before."""
         await self.stop_health()
+        await self._runs.close()
         await self._caller.close()
         await self._minds.close()
 
@@ -97,9 +104,9 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     minds = minds or _minds(config)
     membership = Membership(MemoryAgentStore(clock), clock)
     caller = GrpcAgentCaller(membership.endpoint_of, membership.endpoints)
-    answering = _answering(config, clock, minds, membership, caller)
+    runs = _runs(config, clock, minds, membership, caller)
     orchestrator = Service(
-        ORCHESTRATOR, orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server, OrchestratorServicer(answering)
+        ORCHESTRATOR, orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server, OrchestratorServicer(runs)
     )
     registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, RegistryServicer(membership))
     server = build_server(
@@ -109,13 +116,24 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         max_call_seconds=config.max_ask_seconds,
         not_supported=NOT_SUPPORTED,
     )
-    return Orchestrator(server, membership, caller, minds)
+    return Orchestrator(server, runs, membership, caller, minds)
 
 
-def _answering(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Answering:
+def _runs(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Runs:
+    store = MemoryRunStore(config.runs_kept, clock=clock, replay_seconds=config.replay_seconds)
+    return Runs(
+        _answering(config, minds, membership, caller, store),
+        store,
+        clock,
+        Admission(config.max_concurrent_asks, config.admission_wait_seconds),
+        Budget(config.budget_llm_calls, config.budget_tokens, config.budget_cost_usd, config.budget_agent_calls),
+    )
+
+
+def _answering(config: Config, minds: Minds, membership: Membership, caller: AgentCaller, store: RunStore) -> Answering:
     plan_limits = PlanLimits(max_steps=config.max_steps)
     return Answering(
-        runs=Runs(MemoryRunStore(config.runs_kept), clock),
+        store=store,
         membership=membership,
         router=Router(
             minds.planner,

@@ -28,7 +28,7 @@ from agentmesh.v1 import run_pb2 as agentmesh_dot_v1_dot_run__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61gentmesh/v1/run_event.proto\x12\x0c\x61gentmesh.v1\x1a agentmesh/v1/agent_service.proto\x1a\x17\x61gentmesh/v1/plan.proto\x1a\x16\x61gentmesh/v1/run.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x03\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x19.agentmesh.v1.RunAcceptedH\x00\x12+\n\x07planned\x18\x04 \x01(\x0b\x32\x18.agentmesh.v1.RunPlannedH\x00\x12\x31\n\x0cstep_started\x18\x05 \x01(\x0b\x32\x19.agentmesh.v1.StepStartedH\x00\x12\x33\n\rstep_progress\x18\x06 \x01(\x0b\x32\x1a.agentmesh.v1.StepProgressH\x00\x12\x33\n\rstep_finished\x18\x07 \x01(\x0b\x32\x1a.agentmesh.v1.StepFinishedH\x00\x12\x31\n\x0c\x61nswer_token\x18\x08 \x01(\x0b\x32\x19.agentmesh.v1.AnswerTokenH\x00\x12\x31\n\x0c\x61nswer_reset\x18\t \x01(\x0b\x32\x19.agentmesh.v1.AnswerResetH\x00\x12-\n\x08\x66inished\x18\n \x01(\x0b\x32\x19.agentmesh.v1.AskResponseH\x00\x42\x07\n\x05\x65vent\"\x1d\n\x0bRunAccepted\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x7f\n\nRunPlanned\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.agentmesh.v1.Plan\x12-\n\x0bplan_source\x18\x02 \x01(\x0e\x32\x18.agentmesh.v1.PlanSource\x12 \n\x04mode\x18\x03 \x01(\x0e\x32\x12.agentmesh.v1.Mode\"i\n\x0bStepStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x17\n\nitem_index\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x10\n\x08\x65ndpoint\x18\x04 \x01(\tB\r\n\x0b_item_index\"q\n\x0cStepProgress\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x17\n\nitem_index\x18\x02 \x01(\rH\x00\x88\x01\x01\x12(\n\x08progress\x18\x03 \x01(\x0b\x32\x16.agentmesh.v1.ProgressB\r\n\x0b_item_index\"6\n\x0cStepFinished\x12&\n\x04step\x18\x01 \x01(\x0b\x32\x18.agentmesh.v1.StepResult\"\x1b\n\x0b\x41nswerToken\x12\x0c\n\x04text\x18\x01 \x01(\t\"\r\n\x0b\x41nswerResetb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61gentmesh/v1/run_event.proto\x12\x0c\x61gentmesh.v1\x1a agentmesh/v1/agent_service.proto\x1a\x17\x61gentmesh/v1/plan.proto\x1a\x16\x61gentmesh/v1/run.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x03\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x19.agentmesh.v1.RunAcceptedH\x00\x12+\n\x07planned\x18\x04 \x01(\x0b\x32\x18.agentmesh.v1.RunPlannedH\x00\x12\x31\n\x0cstep_started\x18\x05 \x01(\x0b\x32\x19.agentmesh.v1.StepStartedH\x00\x12\x33\n\rstep_progress\x18\x06 \x01(\x0b\x32\x1a.agentmesh.v1.StepProgressH\x00\x12\x33\n\rstep_finished\x18\x07 \x01(\x0b\x32\x1a.agentmesh.v1.StepFinishedH\x00\x12\x31\n\x0c\x61nswer_token\x18\x08 \x01(\x0b\x32\x19.agentmesh.v1.AnswerTokenH\x00\x12\x31\n\x0c\x61nswer_reset\x18\t \x01(\x0b\x32\x19.agentmesh.v1.AnswerResetH\x00\x12-\n\x08\x66inished\x18\n \x01(\x0b\x32\x19.agentmesh.v1.AskResponseH\x00\x42\x07\n\x05\x65vent\"\x1d\n\x0bRunAccepted\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x90\x01\n\nRunPlanned\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.agentmesh.v1.Plan\x12-\n\x0bplan_source\x18\x02 \x01(\x0e\x32\x18.agentmesh.v1.PlanSource\x12 \n\x04mode\x18\x03 \x01(\x0e\x32\x12.agentmesh.v1.Mode\x12\x0f\n\x07planner\x18\x04 \x01(\t\"i\n\x0bStepStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x17\n\nitem_index\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x10\n\x08\x65ndpoint\x18\x04 \x01(\tB\r\n\x0b_item_index\"q\n\x0cStepProgress\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x17\n\nitem_index\x18\x02 \x01(\rH\x00\x88\x01\x01\x12(\n\x08progress\x18\x03 \x01(\x0b\x32\x16.agentmesh.v1.ProgressB\r\n\x0b_item_index\"6\n\x0cStepFinished\x12&\n\x04step\x18\x01 \x01(\x0b\x32\x18.agentmesh.v1.StepResult\"\x1b\n\x0b\x41nswerToken\x12\x0c\n\x04text\x18\x01 \x01(\t\"\r\n\x0b\x41nswerResetb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNEVENT']._serialized_end=638
   _globals['_RUNACCEPTED']._serialized_start=640
   _globals['_RUNACCEPTED']._serialized_end=669
-  _globals['_RUNPLANNED']._serialized_start=671
-  _globals['_RUNPLANNED']._serialized_end=798
-  _globals['_STEPSTARTED']._serialized_start=800
-  _globals['_STEPSTARTED']._serialized_end=905
-  _globals['_STEPPROGRESS']._serialized_start=907
-  _globals['_STEPPROGRESS']._serialized_end=1020
-  _globals['_STEPFINISHED']._serialized_start=1022
-  _globals['_STEPFINISHED']._serialized_end=1076
-  _globals['_ANSWERTOKEN']._serialized_start=1078
-  _globals['_ANSWERTOKEN']._serialized_end=1105
-  _globals['_ANSWERRESET']._serialized_start=1107
-  _globals['_ANSWERRESET']._serialized_end=1120
+  _globals['_RUNPLANNED']._serialized_start=672
+  _globals['_RUNPLANNED']._serialized_end=816
+  _globals['_STEPSTARTED']._serialized_start=818
+  _globals['_STEPSTARTED']._serialized_end=923
+  _globals['_STEPPROGRESS']._serialized_start=925
+  _globals['_STEPPROGRESS']._serialized_end=1038
+  _globals['_STEPFINISHED']._serialized_start=1040
+  _globals['_STEPFINISHED']._serialized_end=1094
+  _globals['_ANSWERTOKEN']._serialized_start=1096
+  _globals['_ANSWERTOKEN']._serialized_end=1123
+  _globals['_ANSWERRESET']._serialized_start=1125
+  _globals['_ANSWERRESET']._serialized_end=1138
 # @@protoc_insertion_point(module_scope)

@@ -129,10 +129,13 @@ class RunPlanned(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     PLAN_SOURCE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    PLANNER_FIELD_NUMBER: _builtins.int
     plan_source: _plan_pb2.PlanSource.ValueType
     """Who made it."""
     mode: _plan_pb2.Mode.ValueType
     """Its shape."""
+    planner: _builtins.str
+    """Model that made it, as the provider names it, or `offline`, or `caller`."""
     @_builtins.property
     def plan(self) -> _plan_pb2.Plan:
         """The plan; without steps when no skill fits."""
@@ -143,10 +146,11 @@ class RunPlanned(_message.Message):
         plan: _plan_pb2.Plan | None = ...,
         plan_source: _plan_pb2.PlanSource.ValueType = ...,
         mode: _plan_pb2.Mode.ValueType = ...,
+        planner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "plan", b"plan", "plan_source", b"plan_source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "plan", b"plan", "plan_source", b"plan_source", "planner", b"planner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

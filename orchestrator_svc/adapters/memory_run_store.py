@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import islice
 from typing import Final
 
+from orchestrator_svc.app.ports.clock import Clock
+from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunSummary
 from orchestrator_svc.app.run import Run, RunState
 
-MAX_RESULT_BYTES: Final = 32 * 1024 * 1024
-"""Results of all runs that have ended, as JSON; in memory they take some six times as much."""
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""`Run.size_bytes` of all runs that have ended; in memory their results take some six times as much."""
 
 
 class MemoryRunStore:
@@ -15,27 +21,91 @@ class MemoryRunStore:
 
     Args:
         kept: Most runs that have ended.
-        max_result_bytes: Most that their results have together, as JSON; the latest run is kept whatever it has.
+        clock: The time of day.
+        replay_seconds: Time after its end for which a request_id means its run.
+        max_bytes: Most that the runs that have ended take together; the latest one is kept whatever it takes.
     """
 
-    def __init__(self, kept: int, *, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
+    def __init__(self, kept: int, *, clock: Clock, replay_seconds: float, max_bytes: int = MAX_BYTES) -> None:
         self._kept = kept
-        self._max_result_bytes = max_result_bytes
-        self._running: dict[str, Run] = {}
-        self._ended: dict[str, Run] = {}
-        self._result_bytes = 0
-        """Of the runs that have ended."""
+        self._clock = clock
+        self._replay = timedelta(seconds=replay_seconds)
+        self._max_bytes = max_bytes
+        self._runs: dict[str, Run] = {}
+        self._ended: dict[str, int] = {}
+        """Size in bytes by id, in the order in which they ended."""
+        self._ended_bytes = 0
+        self._places: dict[str, list[RunPosition]] = {}
+        """By caller, oldest first; a run is nearly always added at the end and taken near the front."""
+        self._claims: dict[tuple[str, str], str] = {}
+        """Id of the run that has a caller's request_id. Goes with the run, so there are never more of them."""
+
+    async def begin(self, run: Run) -> Run | None:
+        request = run.request
+        if request.request_id:
+            earlier = self._claimant(request.caller, request.request_id)
+            if earlier is not None:
+                return earlier
+            self._claims[request.caller, request.request_id] = run.id
+        self._remember(run)
+        return None
 
     async def put(self, run: Run) -> None:
+        self._remember(run)
         if run.state is RunState.RUNNING:
-            self._running[run.id] = run
             return
-        self._running.pop(run.id, None)
-        if run.id not in self._ended:
-            self._result_bytes += run.result_bytes
-        self._ended[run.id] = run
-        while len(self._ended) > self._kept or (self._result_bytes > self._max_result_bytes and len(self._ended) > 1):
-            self._result_bytes -= self._ended.pop(next(iter(self._ended))).result_bytes
+        size = run.size_bytes
+        self._ended_bytes += size - self._ended.get(run.id, 0)
+        self._ended[run.id] = size
+        while len(self._ended) > self._kept or (self._ended_bytes > self._max_bytes and len(self._ended) > 1):
+            self._forget_oldest()
+
+    async def release(self, run: Run) -> None:
+        self._release(run)
+
+    async def requested(self, caller: str, request_id: str) -> Run | None:
+        return self._claimant(caller, request_id)
 
     async def get(self, run_id: str) -> Run | None:
-        return self._running.get(run_id) or self._ended.get(run_id)
+        return self._runs.get(run_id)
+
+    async def list(self, wanted: RunFilter, *, before: RunPosition | None, limit: int) -> Sequence[RunSummary]:
+        places = self._places.get(wanted.caller, [])
+        bounds = [] if before is None else [before]
+        if wanted.started_before is not None:
+            bounds.append(RunPosition(wanted.started_before, ""))
+        end = bisect_left(places, min(bounds)) if bounds else len(places)
+        start = 0 if wanted.started_after is None else bisect_left(places, RunPosition(wanted.started_after, ""))
+        runs = (self._runs[places[place].run_id] for place in range(end - 1, start - 1, -1))
+        return [RunSummary.of(run) for run in islice(filter(wanted.takes, runs), limit)]
+
+    def _remember(self, run: Run) -> None:
+        if run.id not in self._runs:
+            insort(self._places.setdefault(run.request.caller, []), RunPosition.of(run))
+        self._runs[run.id] = run
+
+    def _forget_oldest(self) -> None:
+        run_id = next(iter(self._ended))
+        self._ended_bytes -= self._ended.pop(run_id)
+        run = self._runs.pop(run_id)
+        self._release(run)
+        places = self._places[run.request.caller]
+        del places[bisect_left(places, RunPosition.of(run))]
+        if not places:
+            del self._places[run.request.caller]
+
+    def _claimant(self, caller: str, request_id: str) -> Run | None:
+        run_id = self._claims.get((caller, request_id))
+        if run_id is None:
+            return None
+        run = self._runs[run_id]
+        if run.ended_at is not None and self._clock.now() >= run.ended_at + self._replay:
+            self._release(run)
+            return None
+        return run
+
+    def _release(self, run: Run) -> None:
+        """Unless its request_id belongs to a later run by now."""
+        claim = (run.request.caller, run.request.request_id)
+        if self._claims.get(claim) == run.id:
+            del self._claims[claim]

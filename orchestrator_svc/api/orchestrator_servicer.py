@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, TypeAlias
 
 import grpc.aio
 from structlog.contextvars import bind_contextvars
@@ -11,67 +13,82 @@ from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import FieldNotSupported
 from agentmesh.metadata import RUN_ID
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import orchestrator_service_pb2_grpc, run_pb2
-from orchestrator_svc.api.requests import is_raw, max_effect_of, plan_of, question_of, scope_of
+from agentmesh.v1 import orchestrator_service_pb2_grpc, run_event_pb2, run_pb2
+from orchestrator_svc.api.requests import request_of_ask, request_of_execute_plan, request_of_plan
 from orchestrator_svc.api.responses import ask_response, plan_response, run_message
-from orchestrator_svc.app.answer import Answering
-from orchestrator_svc.app.ports.planner import Question
-from orchestrator_svc.app.route import Scope
+from orchestrator_svc.api.run_events import event_message
+from orchestrator_svc.app.request import ANONYMOUS, RunRequest
 from orchestrator_svc.app.run import Run
+from orchestrator_svc.app.runs import Attached, Runs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
-    """Translates and delegates; rpcs of the contract that are not built yet say so."""
+    """Translates and delegates."""
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
 
     async def Ask(self, request: pb.AskRequest, context: Context) -> run_pb2.AskResponse:
-        raw = is_raw(request.answer_format)
-        run = self._begin(question_of(request), context)
-        await self._answering.ask(run, scope_of(request), _deadline(), raw=raw)
-        return await ask_response(run, results=raw or request.include_results)
+        return await self._answer(request_of_ask(request, _caller(context)), context)
+
+    async def AskStream(self, request: pb.AskStreamRequest, context: Context) -> AsyncIterator[pb.AskStreamResponse]:
+        wanted = request_of_ask(request.ask, _caller(context))
+        async with self._runs.attached(wanted, _deadline()) as attached:
+            _name(attached.run, context)
+            async with aclosing(_events(attached)) as events:
+                async for event in events:
+                    yield pb.AskStreamResponse(event=event)
 
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
-        run = self._answering.runs.begin(question_of(request))
-        catalog = await self._answering.plan(run, scope_of(request), _deadline())
+        run, catalog = await self._runs.plan(request_of_plan(request, _caller(context)), _deadline())
         return plan_response(run, catalog)
 
-    async def ExecutePlan(
-        self,
-        request: pb.ExecutePlanRequest,
-        context: Context,
-    ) -> pb.ExecutePlanResponse:
-        raw, source = is_raw(request.answer_format), await plan_of(request)
-        run = self._begin(Question(request.query), context)
-        scope = Scope(max_effect=max_effect_of(request.max_effect))
-        await self._answering.execute_plan(run, source, scope, _deadline(), raw=raw)
-        return pb.ExecutePlanResponse(result=await ask_response(run, results=raw or request.include_results))
+    async def ExecutePlan(self, request: pb.ExecutePlanRequest, context: Context) -> pb.ExecutePlanResponse:
+        wanted = await request_of_execute_plan(request, _caller(context))
+        return pb.ExecutePlanResponse(result=await self._answer(wanted, context))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
-        run = await self._answering.runs.get(request.run_id)
+        run = await self._runs.get(request.run_id, _caller(context))
         item_index = request.item_index if request.HasField("item_index") else None
         return pb.GetRunResponse(run=await run_message(run, request.step_id, item_index))
-
-    def AskStream(self, request: pb.AskStreamRequest, context: Context) -> NoReturn:
-        raise FieldNotSupported("AskStream is not built yet; call Ask")
-
-    def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> NoReturn:
-        raise FieldNotSupported("WatchRun is not built yet; call GetRun")
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         raise FieldNotSupported("ListRuns is not built yet; call GetRun")
 
-    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
-        raise FieldNotSupported("CancelRun is not built yet; cancel the call to Ask")
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
+        async with self._runs.watching(request.run_id, _caller(context)) as attached:
+            _name(attached.run, context)
+            async with aclosing(_events(attached, request.after_sequence)) as events:
+                async for event in events:
+                    yield pb.WatchRunResponse(event=event)
 
-    def _begin(self, question: Question, context: Context) -> Run:
-        run = self._answering.runs.begin(question)
-        bind_contextvars(run_id=run.id)
-        context.set_trailing_metadata(((RUN_ID, run.id),))
-        return run
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
+        run = await self._runs.cancel(request.run_id, _caller(context))
+        return pb.CancelRunResponse(state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"))
+
+    async def _answer(self, wanted: RunRequest, context: Context) -> run_pb2.AskResponse:
+        async with self._runs.attached(wanted, _deadline()) as attached:
+            _name(attached.run, context)
+            run = await attached.ended()
+        return await ask_response(run, results=wanted.carries_results, replayed=attached.replayed)
+
+
+async def _events(attached: Attached, after: int = 0) -> AsyncGenerator[run_event_pb2.RunEvent, None]:
+    async with aclosing(attached.events(after)) as entries:
+        async for entry in entries:
+            yield await event_message(attached.run, entry, replayed=attached.replayed)
+
+
+def _name(run: Run, context: Context) -> None:
+    """Say in the log of the call, and in its trailers, which run it is about."""
+    bind_contextvars(run_id=run.id)
+    context.set_trailing_metadata(((RUN_ID, run.id),))
+
+
+def _caller(context: Context) -> str:
+    return ANONYMOUS
 
 
 def _deadline() -> Deadline:

@@ -12,17 +12,18 @@ from agentmesh.errors import RequestInvalid, Violation, ViolationReason
 from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject
 from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import card_pb2, orchestrator_service_pb2
+from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
-from orchestrator_svc.app.route import Scope
+from orchestrator_svc.app.request import RunRequest
+from orchestrator_svc.app.scope import Scope
 
 MAX_HISTORY_BYTES: Final = 32 * 1024
 MAX_PLAN_BYTES: Final = 1024 * 1024
 """A plan, serialized: it comes back with the answer, beside the results."""
 
 NOT_SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
-    "agentmesh.v1.AskRequest": ("conversation_id", "request_id", "budget", "cache_mode", "keep_running"),
+    "agentmesh.v1.AskRequest": ("cache_mode",),
     "agentmesh.v1.PlanRequest": ("cache_mode",),
-    "agentmesh.v1.ExecutePlanRequest": ("request_id", "conversation_id", "budget", "keep_running"),
     "agentmesh.v1.ListAgentsRequest": ("page_size", "page_token"),
 }
 """Fields of the contract that are refused when they are used, because nothing stands behind them yet."""
@@ -41,12 +42,51 @@ class _Asks(Protocol):
     def max_effect(self) -> card_pb2.Effect.ValueType: ...
 
 
-def question_of(request: _Asks) -> Question:
-    """Read question and history.
+def request_of_ask(message: orchestrator_service_pb2.AskRequest, caller: str) -> RunRequest:
+    """Read a question.
 
     Raises:
-        RequestInvalid: The turns together are over 32 KiB.
+        RequestInvalid: The turns of its history together are over 32 KiB.
     """
+    return RunRequest(
+        _question_of(message),
+        scope=_scope_of(message),
+        raw=_is_raw(message.answer_format),
+        include_results=message.include_results,
+        budget=_budget_of(message.budget),
+        keep_running=message.keep_running,
+        conversation_id=message.conversation_id,
+        caller=caller,
+        request_id=message.request_id,
+    )
+
+
+def request_of_plan(message: orchestrator_service_pb2.PlanRequest, caller: str) -> RunRequest:
+    """Read a question that is only routed; errors as of `request_of_ask`."""
+    return RunRequest(_question_of(message), scope=_scope_of(message), caller=caller)
+
+
+async def request_of_execute_plan(message: orchestrator_service_pb2.ExecutePlanRequest, caller: str) -> RunRequest:
+    """Read a plan to run; a large one off the event loop.
+
+    Raises:
+        RequestInvalid: The plan is over 1 MiB.
+    """
+    return RunRequest(
+        Question(message.query),
+        await _plan_of(message),
+        scope=Scope(max_effect=_max_effect_of(message.max_effect)),
+        raw=_is_raw(message.answer_format),
+        include_results=message.include_results,
+        budget=_budget_of(message.budget),
+        keep_running=message.keep_running,
+        conversation_id=message.conversation_id,
+        caller=caller,
+        request_id=message.request_id,
+    )
+
+
+def _question_of(request: _Asks) -> Question:
     turns = tuple(
         Turn(Role.ASSISTANT if turn.role == orchestrator_service_pb2.ROLE_ASSISTANT else Role.USER, turn.text)
         for turn in request.history
@@ -58,17 +98,11 @@ def question_of(request: _Asks) -> Question:
     return Question(request.query, turns)
 
 
-def scope_of(request: _Asks) -> Scope:
-    """Read which skills the request may use."""
-    return Scope(frozenset(request.allowed_skills), max_effect_of(request.max_effect))
+def _scope_of(request: _Asks) -> Scope:
+    return Scope(frozenset(request.allowed_skills), _max_effect_of(request.max_effect))
 
 
-async def plan_of(request: orchestrator_service_pb2.ExecutePlanRequest) -> JsonObject:
-    """Read the plan, in the plan language; a large one off the event loop.
-
-    Raises:
-        RequestInvalid: It is over 1 MiB.
-    """
+async def _plan_of(request: orchestrator_service_pb2.ExecutePlanRequest) -> JsonObject:
     size = request.plan.ByteSize()
     if size > MAX_PLAN_BYTES:
         message = f"the plan has {size} bytes, at most {MAX_PLAN_BYTES} are allowed"
@@ -78,11 +112,19 @@ async def plan_of(request: orchestrator_service_pb2.ExecutePlanRequest) -> JsonO
     return plan_to_json(request.plan)
 
 
-def max_effect_of(value: card_pb2.Effect.ValueType) -> Effect:
+def _budget_of(message: orchestrator_service_pb2.Budget) -> Budget:
+    return Budget(
+        message.llm_calls if message.HasField("llm_calls") else None,
+        message.tokens if message.HasField("tokens") else None,
+        message.cost_usd if message.HasField("cost_usd") else None,
+        message.agent_calls if message.HasField("agent_calls") else None,
+    )
+
+
+def _max_effect_of(value: card_pb2.Effect.ValueType) -> Effect:
     """Read the greatest effect; unset: IDEMPOTENT."""
     return effect_from_message(value) if value else Effect.IDEMPOTENT
 
 
-def is_raw(answer_format: orchestrator_service_pb2.AnswerFormat.ValueType) -> bool:
-    """Whether no text is wanted."""
+def _is_raw(answer_format: orchestrator_service_pb2.AnswerFormat.ValueType) -> bool:
     return answer_format == orchestrator_service_pb2.ANSWER_FORMAT_RAW

@@ -9,7 +9,7 @@ from typing import Final
 from agentmesh.errors import StepNotFound
 from agentmesh.plan_messages import plan_from_json
 from agentmesh.transport import to_status, to_struct_off_loop
-from agentmesh.v1 import orchestrator_service_pb2, plan_pb2, run_pb2, usage_pb2
+from agentmesh.v1 import orchestrator_service_pb2, plan_pb2, run_event_pb2, run_pb2, usage_pb2
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.run import Run, RunState, StepRecord, Timings
@@ -23,24 +23,26 @@ MAX_RESPONSE_BYTES: Final = 15 * 256 * 1024
 """A response with its plan and all that is said of steps; clients receive 4 MiB by default."""
 
 
-async def ask_response(run: Run, *, results: bool) -> run_pb2.AskResponse:
+async def ask_response(run: Run, *, results: bool, replayed: bool = False) -> run_pb2.AskResponse:
     """The answer of a run, or what is known of it so far.
 
     Args:
         run: The run.
         results: Whether to carry the results of its steps, as far as they fit in 3 MiB: the largest are left out first.
+        replayed: Whether it is the answer to an earlier request.
     """
     plan = run.plan
     response = run_pb2.AskResponse(
         run_id=run.id,
         answer=run.answer,
-        usage=_usage(run.ledger),
+        usage=usage_message(run.ledger),
         timings=_timings(run.timings),
+        replayed=replayed,
     )
     _put_plan(response, run)
     if plan is not None:
         ended = [step for step in plan.steps if step.id in run.steps]
-        response.steps.extend(_step(step, run.steps[step.id]) for step in ended)
+        response.steps.extend(step_message(step, run.steps[step.id]) for step in ended)
         if results:
             carriers = zip(response.steps, ended, strict=True)
             places = [place for message, step in carriers for place in _places(message, run.steps[step.id].outcome)]
@@ -62,6 +64,7 @@ async def run_message(run: Run, step_id: str = "", item_index: int | None = None
         run_id=run.id,
         state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"),
         query=run.question.query,
+        conversation_id=run.request.conversation_id,
         started_at=timestamp(run.started_at),
         result=await _one_step(run, step_id, item_index) if step_id else await ask_response(run, results=True),
     )
@@ -74,12 +77,23 @@ async def run_message(run: Run, step_id: str = "", item_index: int | None = None
 
 def plan_response(run: Run, catalog: Catalog) -> orchestrator_service_pb2.PlanResponse:
     """What would run for a question, and the catalog that it was made for."""
-    response = orchestrator_service_pb2.PlanResponse(usage=_usage(run.ledger), catalog_fingerprint=catalog.fingerprint)
+    response = orchestrator_service_pb2.PlanResponse(
+        usage=usage_message(run.ledger), catalog_fingerprint=catalog.fingerprint
+    )
     _put_plan(response, run)
     return response
 
 
-def _put_plan(message: run_pb2.AskResponse | orchestrator_service_pb2.PlanResponse, run: Run) -> None:
+def planned_message(run: Run) -> run_event_pb2.RunPlanned:
+    """The plan that a run has."""
+    message = run_event_pb2.RunPlanned()
+    _put_plan(message, run)
+    return message
+
+
+def _put_plan(
+    message: run_pb2.AskResponse | orchestrator_service_pb2.PlanResponse | run_event_pb2.RunPlanned, run: Run
+) -> None:
     """The plan of a run and who made it, as far as there is one."""
     message.planner = run.planner
     if run.plan is not None:
@@ -89,7 +103,7 @@ def _put_plan(message: run_pb2.AskResponse | orchestrator_service_pb2.PlanRespon
         message.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
 
 
-def _usage(ledger: Ledger) -> usage_pb2.Usage:
+def usage_message(ledger: Ledger) -> usage_pb2.Usage:
     """What a run has cost so far."""
     return usage_pb2.Usage(
         llm_calls=ledger.llm_calls,
@@ -115,7 +129,7 @@ async def _one_step(run: Run, step_id: str, item_index: int | None) -> run_pb2.A
     record = run.steps.get(step_id)
     if record is None:  # it has not ended
         return response
-    response.steps.append(_step(run.plan.by_id[step_id], record))
+    response.steps.append(step_message(run.plan.by_id[step_id], record))
     message = response.steps[0]
     if item_index is not None:
         await _carry_item(message, record.outcome, item_index)
@@ -138,7 +152,7 @@ async def _carry_item(message: run_pb2.StepResult, outcome: Outcome, index: int)
         await _Place(message.items[0], message, items[index]).carry()
 
 
-def _step(step: Step, record: StepRecord) -> run_pb2.StepResult:
+def step_message(step: Step, record: StepRecord) -> run_pb2.StepResult:
     """Without results."""
     outcome = record.outcome
     message = run_pb2.StepResult(

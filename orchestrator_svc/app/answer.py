@@ -13,9 +13,9 @@ from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.execute import Executor
 from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.ports.planner import PlanSource
-from orchestrator_svc.app.route import Router, Scope
+from orchestrator_svc.app.ports.run_store import RunStore
+from orchestrator_svc.app.route import Router
 from orchestrator_svc.app.run import Run
-from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import Writer
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
@@ -27,41 +27,39 @@ from orchestrator_svc.core.verdict import judge
 class Answering:
     """Answers questions, runs plans, and shows what it would do."""
 
-    runs: Runs
     membership: Membership
     router: Router
     executor: Executor
     writer: Writer
+    store: RunStore
     limits: PlanLimits
 
-    async def ask(self, run: Run, scope: Scope, deadline: Deadline, *, raw: bool) -> None:
-        """Answer the question of a run: one plan, its steps, one answer."""
-        async with self.runs.open(run, deadline):
-            catalog = self.membership.catalog()
-            plan = await self.router.route(run, catalog, scope, deadline)
-            await self._carry_out(run, plan, scope.usable(catalog), deadline, raw=raw)
-
-    async def execute_plan(self, run: Run, source: JsonObject, scope: Scope, deadline: Deadline, *, raw: bool) -> None:
-        """Run the caller's plan: no routing."""
-        async with self.runs.open(run, deadline):
-            catalog = self.membership.catalog()
-            run.plan = self._checked(source, catalog, scope)
-            run.plan_source, run.planner = PlanSource.CALLER, "caller"
-            await self._carry_out(run, run.plan, scope.usable(catalog), deadline, raw=raw)
-
-    async def plan(self, run: Run, scope: Scope, deadline: Deadline) -> Catalog:
-        """Only route: look before you run, so nothing is remembered. Returns the catalog that the plan was made for."""
+    async def answer(self, run: Run, deadline: Deadline) -> None:
+        """Note in the run what its request comes to: one plan, its steps, one answer."""
         catalog = self.membership.catalog()
-        await self.router.route(run, catalog, scope, deadline)
-        return catalog
-
-    async def _carry_out(self, run: Run, plan: Plan, usable: Catalog, deadline: Deadline, *, raw: bool) -> None:
-        reserve = self.writer.reserve(deadline, raw=raw)
+        plan = run.plan or await self._plan_of(run, catalog, deadline)
+        await self.store.put(run)  # should this process end now, a repetition of the request executes this plan
+        reserve = self.writer.reserve(deadline, raw=run.request.raw)
         await self.executor.execute(run, plan, deadline.earlier(reserve))
         run.outcome = judge(plan, run.outcomes)
-        await self.writer.write(run, plan, usable, deadline, raw=raw)
+        await self.writer.write(run, plan, run.request.scope.usable(catalog), deadline)
 
-    def _checked(self, source: JsonObject, catalog: Catalog, scope: Scope) -> Plan:
+    async def plan(self, run: Run, deadline: Deadline) -> Catalog:
+        """Only route: look before you run. Returns the catalog that the plan was made for."""
+        catalog = self.membership.catalog()
+        await self.router.route(run, catalog, deadline)
+        return catalog
+
+    async def _plan_of(self, run: Run, catalog: Catalog, deadline: Deadline) -> Plan:
+        source = run.request.plan
+        if source is None:
+            return await self.router.route(run, catalog, deadline)
+        plan = self._checked(source, catalog, run)
+        run.planned(plan, PlanSource.CALLER, "caller")
+        return plan
+
+    def _checked(self, source: JsonObject, catalog: Catalog, run: Run) -> Plan:
+        scope = run.request.scope
         try:
             plan = validate(source, scope.of(catalog), self.limits)
         except PlanRejected as rejected:

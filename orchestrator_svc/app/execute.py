@@ -14,13 +14,16 @@ from datetime import datetime
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
+from agentmesh.errors import BudgetExceeded
 from agentmesh.jsonvalues import OFF_LOOP_BYTES, digest
 from orchestrator_svc.app.attempt import outcome_of_failure
+from orchestrator_svc.app.journal import Journal
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
 from orchestrator_svc.app.run import Run, StepRecord
+from orchestrator_svc.app.run_events import StepProgress, StepStarted
 from orchestrator_svc.core.critical_path import critical_path
 from orchestrator_svc.core.events import Call, Event, StepReady
-from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
+from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, failed, gather
 from orchestrator_svc.core.plan import Plan, Step
 from orchestrator_svc.core.results import accept
 from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
@@ -116,11 +119,17 @@ class _Execution:
             return await self._attempt(step, call)
 
     async def _attempt(self, step: Step, call: Call) -> Outcome:
-        seconds = step.skill.timeout_seconds or self._limits.skill_timeout_seconds
-        self._attempts[step.id] += 1
-        self._run.ledger.record_agent_call()
         try:
-            reply = await self._caller.call(self._agent_call(step, call), self._deadline.at_most(seconds))
+            self._run.ledger.claim_agent_call()
+        except BudgetExceeded as error:
+            return failed(StepReason.BUDGET_EXCEEDED, error.message)
+        self._attempts[step.id] += 1
+        seconds = step.skill.timeout_seconds or self._limits.skill_timeout_seconds
+        agent_call = self._agent_call(step, call)
+        try:
+            reply = await self._caller.call(
+                agent_call, self._deadline.at_most(seconds), _AttemptWatcher(agent_call, self._run.journal)
+            )
         except CallFailed as failure:
             self._run.ledger.record_agent_spending(failure.spending)
             outcome = outcome_of_failure(step.skill, failure)
@@ -131,7 +140,9 @@ class _Execution:
         return replace(await _accepted(step, reply), attempts=1, endpoint=reply.endpoint)
 
     def _agent_call(self, step: Step, call: Call) -> AgentCall:
-        key = digest([self._run.id, step.id, call.index, step.skill.id, call.arguments])
+        request = self._run.request
+        origin = [request.caller, request.request_id or self._run.id]
+        key = digest([*origin, step.id, call.index, step.skill.id, call.arguments])
         return AgentCall(
             skill=step.skill,
             arguments=call.arguments,
@@ -144,12 +155,13 @@ class _Execution:
 
     def _record(self, step: Step, outcome: Outcome) -> None:
         started = self._started.get(step.id)
-        self._run.steps[step.id] = StepRecord(
+        record = StepRecord(
             outcome=outcome,
             started_at=started[0] if started else None,
             ended_at=self._run.clock.now(),
             seconds=self._run.clock.monotonic() - started[1] if started else 0.0,
         )
+        self._run.step_ended(step.id, record)
 
     def _record_cancelled(self) -> None:
         """The run ends here: what has not ended is CANCELLED."""
@@ -169,6 +181,24 @@ class _Execution:
             attempts=attempts,
             effect_unknown=attempts > 0 and step.skill.effect is Effect.SIDE_EFFECT,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _AttemptWatcher:
+    """Implements `CallWatcher`: what is heard of an attempt goes into the journal of the run."""
+
+    call: AgentCall
+    journal: Journal
+
+    @property
+    def wants_progress(self) -> bool:
+        return self.journal.is_read
+
+    def sent(self, endpoint: str) -> None:
+        self.journal.write(StepStarted(self.call.step_id, self.call.item_index, self.call.attempt, endpoint))
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        self.journal.write(StepProgress(self.call.step_id, self.call.item_index, fraction, message))
 
 
 async def _accepted(step: Step, reply: AgentReply) -> Outcome:

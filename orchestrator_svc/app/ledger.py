@@ -6,9 +6,9 @@ The bounded number of completions is the product, so the bound is enforced here,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
-from agentmesh.errors import Internal
+from agentmesh.errors import BudgetExceeded, Internal, Violation, ViolationReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,38 @@ class AgentSpending:
 NOTHING_SPENT: Final = AgentSpending()
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may spend at most; what is None is not limited."""
+
+    llm_calls: int | None = None
+    """Completions."""
+    tokens: int | None = None
+    """Prompt and completion tokens together, of every request."""
+    cost_usd: float | None = None
+    agent_calls: int | None = None
+    """Attempts and items counted."""
+
+    def within(self, other: Budget) -> Budget:
+        """The budget that keeps both."""
+        return Budget(
+            _least(self.llm_calls, other.llm_calls),
+            _least(self.tokens, other.tokens),
+            _least(self.cost_usd, other.cost_usd),
+            _least(self.agent_calls, other.agent_calls),
+        )
+
+
+NO_LIMITS: Final = Budget()
+
+
 @dataclass(slots=True)
 class Ledger:
     """The account of one run. Not shared between runs, and used in one event loop only."""
 
     run_id: str = ""
     """The run whose account this is; sent to the provider with each completion, so that a bill can be explained."""
+    budget: Budget = NO_LIMITS
     max_llm_calls: int = 2
     """Completions that the run may ask for."""
     llm_calls: int = 0
@@ -78,8 +104,14 @@ class Ledger:
         """Note which model gave a completion."""
         self.models.append(model)
 
-    def record_agent_call(self) -> None:
-        """Count one Agent.Execute, before it is sent."""
+    def claim_agent_call(self) -> None:
+        """Count one Agent.Execute, before it is sent.
+
+        Raises:
+            BudgetExceeded: The budget allows no more.
+        """
+        if self.budget.agent_calls is not None and self.agent_calls >= self.budget.agent_calls:
+            raise _exceeded("agent_calls", f"{self.budget.agent_calls} agent calls")
         self.agent_calls += 1
 
     def return_agent_call(self) -> None:
@@ -89,3 +121,15 @@ class Ledger:
     def record_agent_spending(self, spending: AgentSpending) -> None:
         """Add what an agent reported."""
         self.agents += spending
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _least(one: _Number | None, other: _Number | None) -> _Number | None:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _exceeded(field: str, allowed: str) -> BudgetExceeded:
+    message = f"the budget of this run allows {allowed}, and no more"
+    return BudgetExceeded(message, violations=[Violation(f"budget.{field}", ViolationReason.LIMIT, message)])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from agentmesh.cards import Effect
 from agentmesh.errors import MeshError
-from orchestrator_svc.app.ledger import Ledger
+from orchestrator_svc.app.journal import Journal
+from orchestrator_svc.app.ledger import NO_LIMITS, Budget, Ledger
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import PlanSource, Question
+from orchestrator_svc.app.request import RunRequest
+from orchestrator_svc.app.run_events import Planned, StepFinished
 from orchestrator_svc.core.outcome import Outcome
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.verdict import RunOutcome
@@ -68,12 +73,14 @@ class Run:
 
     id: str
     """32 hex digits, 128 random bits."""
-    question: Question
+    request: RunRequest
     started_at: datetime
+    """What `now` is in expressions."""
     clock: Clock
     began: float
-    """`started_at` on the monotonic clock."""
+    """When it began on the monotonic clock."""
     ledger: Ledger
+    journal: Journal
     state: RunState = RunState.RUNNING
     plan: Plan | None = None
     plan_source: PlanSource | None = None
@@ -88,14 +95,52 @@ class Run:
     ended_at: datetime | None = None
     timings: Timings = field(default_factory=Timings)
 
+    @classmethod
+    def begin(cls, request: RunRequest, clock: Clock, budget: Budget = NO_LIMITS) -> Run:
+        """Make a run that begins now and may spend so much."""
+        run_id = secrets.token_hex(16)
+        return cls(
+            id=run_id,
+            request=request,
+            started_at=clock.now(),
+            clock=clock,
+            began=clock.monotonic(),
+            ledger=Ledger(run_id=run_id, budget=budget),
+            journal=Journal(clock),
+        )
+
+    @property
+    def question(self) -> Question:
+        return self.request.question
+
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
         return {step_id: record.outcome for step_id, record in self.steps.items()}
 
     @property
-    def result_bytes(self) -> int:
-        """Size of the results of its steps as JSON."""
-        return sum(record.outcome.result_bytes for record in self.steps.values())
+    def size_bytes(self) -> int:
+        """About what it takes to remember it: the results of its steps as JSON, and its journal."""
+        return self.journal.size_bytes + sum(record.outcome.result_bytes for record in self.steps.values())
+
+    @property
+    def may_have_changed_things(self) -> bool:
+        """Whether a SIDE_EFFECT was started: then a repetition of the request must not run afresh."""
+        steps = () if self.plan is None else self.plan.steps
+        return any(
+            step.skill.effect is Effect.SIDE_EFFECT and self.steps[step.id].outcome.attempts > 0
+            for step in steps
+            if step.id in self.steps
+        )
+
+    def planned(self, plan: Plan, source: PlanSource, planner: str) -> None:
+        """Note the plan and who made it."""
+        self.plan, self.plan_source, self.planner = plan, source, planner
+        self.journal.write(Planned())
+
+    def step_ended(self, step_id: str, record: StepRecord) -> None:
+        """Note how a step ended."""
+        self.steps[step_id] = record
+        self.journal.write(StepFinished(step_id))
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

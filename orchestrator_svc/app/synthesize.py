@@ -12,6 +12,7 @@ from agentmesh.deadline import Deadline
 from agentmesh.errors import LlmRefused, LlmUnavailable
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.app.run import AnswerSource, Run
+from orchestrator_svc.app.run_events import AnswerReset, AnswerToken
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
 
@@ -50,9 +51,9 @@ class Writer:
             return 0.0
         return min(self._limits.reserve_seconds, deadline.remaining() * self._limits.reserve_share)
 
-    async def write(self, run: Run, plan: Plan, catalog: Catalog, deadline: Deadline, *, raw: bool) -> None:
+    async def write(self, run: Run, plan: Plan, catalog: Catalog, deadline: Deadline) -> None:
         """Note the answer in the run. A plan without steps needs no model: the answer says what the mesh can do."""
-        if raw:
+        if run.request.raw:
             run.answer_source = AnswerSource.NONE
             return
         brief = Brief(run.question, plan, run.outcomes, catalog)
@@ -77,9 +78,17 @@ class Writer:
 
     async def _written(self, synthesizer: Synthesizer, brief: Brief, run: Run, deadline: Deadline) -> str:
         pieces: list[str] = []
-        async for piece in synthesizer.write(brief, run.ledger, deadline):
-            if isinstance(piece, Restart):
-                pieces.clear()
-            else:
-                pieces.append(piece)
+        whole = False
+        try:
+            async for piece in synthesizer.write(brief, run.ledger, deadline):
+                if isinstance(piece, Restart):
+                    pieces.clear()
+                    run.journal.write(AnswerReset())
+                else:
+                    pieces.append(piece)
+                    run.journal.write(AnswerToken(piece))
+            whole = True
+        finally:
+            if pieces and not whole:
+                run.journal.write(AnswerReset())
         return "".join(pieces)

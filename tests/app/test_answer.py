@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -29,102 +28,22 @@ from agentmesh.errors import (
     ViolationReason,
 )
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
-from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
-from orchestrator_svc.adapters.system_clock import SystemClock
-from orchestrator_svc.app.answer import Answering
-from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import Ledger
-from orchestrator_svc.app.membership import Membership
-from orchestrator_svc.app.ports.planner import Planner, PlanSource, Question
-from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
-from orchestrator_svc.app.route import RouteLimits, Router, Scope
-from orchestrator_svc.app.run import AnswerSource, Run, RunState
-from orchestrator_svc.app.runs import Runs
-from orchestrator_svc.app.synthesize import WriteLimits, Writer
+from orchestrator_svc.app.ports.planner import PlanSource, Question
+from orchestrator_svc.app.ports.synthesizer import Brief, Restart
+from orchestrator_svc.app.request import ANONYMOUS, RunRequest
+from orchestrator_svc.app.run import AnswerSource, RunState
+from orchestrator_svc.app.scope import Scope
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
-from orchestrator_svc.core.validate import PlanLimits
 from orchestrator_svc.core.verdict import RunOutcome
+from tests.app.mesh import mesh
 from tests.app.test_execute import answers, failing
-from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 from tests.fakes.planner import FixedPlanner, HungPlanner
 from tests.fakes.synthesizer import FixedSynthesizer
 
 ONE: JsonObject = {"id": "a", "skill": "one__read"}
 TWO: JsonObject = {"id": "b", "skill": "two__read"}
-
-
-class ByName:
-    """Ranks skills by their ids."""
-
-    def rank(self, query: str, catalog: Catalog) -> tuple[str, ...]:
-        return tuple(catalog.skills)
-
-
-@dataclass
-class Mesh:
-    answering: Answering
-    caller: FunctionAgentCaller
-    model: FixedSynthesizer
-    renderer: FixedSynthesizer
-
-    async def ask(
-        self, *, scope: Scope | None = None, raw: bool = False, seconds: float = 60.0, query: str = "?"
-    ) -> Run:
-        run = self.answering.runs.begin(Question(query))
-        await self.answering.ask(run, scope or Scope(), Deadline.after(seconds), raw=raw)
-        return run
-
-
-async def mesh(
-    catalog: Catalog,
-    planner: Planner,
-    skills: Mapping[str, SkillFunction],
-    *,
-    model: Synthesizer | None = None,
-    max_tools: int = 20,
-) -> Mesh:
-    caller = FunctionAgentCaller(skills)
-    writes = FixedSynthesizer(["written ", "by a model"])
-    renders = FixedSynthesizer(["rendered"], completions=0)
-    clock = SystemClock()
-    membership = Membership(MemoryAgentStore(clock), clock)
-    await register(membership, catalog)
-    return Mesh(
-        Answering(
-            runs=Runs(MemoryRunStore(10), clock),
-            membership=membership,
-            router=Router(planner, ByName(), RouteLimits(max_tools=max_tools)),
-            executor=Executor(caller, ExecuteLimits()),
-            writer=Writer(model or writes, renders, WriteLimits()),
-            limits=PlanLimits(),
-        ),
-        caller,
-        writes,
-        renders,
-    )
-
-
-async def register(membership: Membership, catalog: Catalog) -> None:
-    agents: dict[str, list[JsonObject]] = {}
-    for skill in catalog.skills.values():
-        agents.setdefault(skill.agent, []).append(
-            {
-                "name": skill.name,
-                "description": skill.description,
-                "input_schema": skill.input_schema,
-                "output_schema": skill.output_schema,
-                "effect": skill.effect.value,
-                "tags": [],
-                "examples": [],
-                "timeout_seconds": None,
-                "reports_progress": False,
-            }
-        )
-    for name, skills in agents.items():
-        card: JsonObject = {"name": name, "version": "1.0.0", "description": "", "skills": list(skills)}
-        await membership.register(card, f"fake:{name}")
 
 
 async def test_a_question_is_routed_once_executed_and_answered_once(catalog: Catalog) -> None:
@@ -197,13 +116,13 @@ async def test_when_no_step_succeeds_the_code_says_whether_a_retry_can_help(
     catalog: Catalog, first: MeshError, second: MeshError, code: Code
 ) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([ONE, TWO]), {"one__read": failing(first), "two__read": failing(second)})
-    run = a_mesh.answering.runs.begin(Question("?"))
     with pytest.raises(AllStepsFailed) as caught:
-        await a_mesh.answering.ask(run, Scope(), Deadline.after(60), raw=False)
+        await a_mesh.ask()
+    [run] = a_mesh.begun
     assert caught.value.code is code
     assert caught.value.metadata["run_id"] == run.id
     assert caught.value.metadata["step_id"] == "a"
-    remembered = await a_mesh.answering.runs.get(run.id)
+    remembered = await a_mesh.runs.get(run.id, ANONYMOUS)
     assert (remembered.state, remembered.error) == (RunState.FAILED, caught.value)
     assert a_mesh.model.briefs == []
 
@@ -236,12 +155,11 @@ async def test_a_model_that_hangs_leaves_time_for_the_renderer(catalog: Catalog)
 
 async def test_a_planner_that_hangs_gets_its_share_of_the_deadline_and_no_more(catalog: Catalog) -> None:
     a_mesh = await mesh(catalog, HungPlanner(), {})
-    run = a_mesh.answering.runs.begin(Question("?"))
     deadline = Deadline.after(0.5)
     with pytest.raises(LlmUnavailable):
-        await a_mesh.answering.ask(run, Scope(), deadline, raw=False)
+        await a_mesh.ask(seconds=0.5)
     assert not deadline.expired
-    assert run.state is RunState.FAILED
+    assert a_mesh.begun[0].state is RunState.FAILED
 
 
 async def test_the_plan_of_a_model_that_is_not_sound_is_our_fault_and_nothing_is_called(catalog: Catalog) -> None:
@@ -258,16 +176,14 @@ async def test_the_plan_of_a_model_that_is_not_sound_is_our_fault_and_nothing_is
 
 async def test_the_plan_of_a_caller_that_is_not_sound_is_the_callers_fault(catalog: Catalog) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([]), {})
-    run = a_mesh.answering.runs.begin(Question(""))
     with pytest.raises(PlanInvalid) as caught:
-        await a_mesh.answering.execute_plan(run, {"steps": [{"id": "a"}]}, Scope(), Deadline.after(60), raw=True)
+        await a_mesh.ask(plan={"steps": [{"id": "a"}]}, raw=True)
     assert [violation.path for violation in caught.value.violations] == ["steps[0].skill"]
 
 
 async def test_a_callers_plan_needs_no_completion_for_raw(catalog: Catalog) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([]), {"one__read": answers})
-    run = a_mesh.answering.runs.begin(Question(""))
-    await a_mesh.answering.execute_plan(run, {"steps": [ONE]}, Scope(), Deadline.after(60), raw=True)
+    run = await a_mesh.ask(plan={"steps": [ONE]}, raw=True)
     assert (run.ledger.llm_calls, run.plan_source, run.outcome) == (0, PlanSource.CALLER, RunOutcome.COMPLETE)
 
 
@@ -349,14 +265,15 @@ async def test_a_caller_that_leaves_cancels_the_run_and_it_is_remembered_so(cata
         return {}
 
     a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": hangs})
-    run = a_mesh.answering.runs.begin(Question("?"))
-    task = asyncio.create_task(a_mesh.answering.ask(run, Scope(), Deadline.after(60), raw=False))
+    task = asyncio.create_task(a_mesh.ask())
     await begun.wait()
-    assert (await a_mesh.answering.runs.get(run.id)).state is RunState.RUNNING
+    [run] = a_mesh.begun
+    assert (await a_mesh.runs.get(run.id, ANONYMOUS)).state is RunState.RUNNING
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await a_mesh.answering.runs.get(run.id)).state is RunState.CANCELLED
+    await run.journal.closed()
+    assert (await a_mesh.runs.get(run.id, ANONYMOUS)).state is RunState.CANCELLED
     outcome = run.steps["a"].outcome
     assert (outcome.kind, outcome.reason) == (StepOutcome.CANCELLED, StepReason.RUN_CANCELLED)
     assert [call.step_id for call in a_mesh.caller.cancelled] == ["a"]
@@ -365,16 +282,15 @@ async def test_a_caller_that_leaves_cancels_the_run_and_it_is_remembered_so(cata
 async def test_a_run_that_is_not_remembered_is_not_found(catalog: Catalog) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([]), {})
     with pytest.raises(RunNotFound):
-        await a_mesh.answering.runs.get("0" * 32)
+        await a_mesh.runs.get("0" * 32, ANONYMOUS)
 
 
 async def test_looking_at_a_plan_runs_nothing(catalog: Catalog) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": answers})
-    run = a_mesh.answering.runs.begin(Question("?"))
-    shown = await a_mesh.answering.plan(run, Scope(), Deadline.after(60))
+    run, shown = await a_mesh.runs.plan(RunRequest(Question("?")), Deadline.after(60))
     assert run.plan is not None
     assert [step.id for step in run.plan.steps] == ["a"]
     assert a_mesh.caller.started == []
     assert len(shown.fingerprint) == 64
     with pytest.raises(RunNotFound):
-        await a_mesh.answering.runs.get(run.id)
+        await a_mesh.runs.get(run.id, ANONYMOUS)

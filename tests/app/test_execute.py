@@ -22,12 +22,11 @@ from agentmesh.errors import (
     Unreachable,
 )
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ports.planner import Question
+from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run
-from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
 from orchestrator_svc.core.validate import PlanLimits, validate
@@ -38,7 +37,7 @@ IN_A_MINUTE = 60.0
 
 
 def new_run() -> Run:
-    return Runs(MemoryRunStore(10), SystemClock()).begin(Question("?"))
+    return Run.begin(RunRequest(Question("?")), SystemClock())
 
 
 async def execute(

@@ -17,7 +17,8 @@ from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
 from orchestrator_svc.core.validate import validate
 from tests.app.conftest import skill
-from tests.app.test_answer import ONE, mesh
+from tests.app.mesh import mesh
+from tests.app.test_answer import ONE
 from tests.app.test_execute import IN_A_MINUTE, answers, new_run
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 from tests.fakes.planner import FixedPlanner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 
@@ -21,3 +22,8 @@ class ManualClock:
 
     def monotonic(self) -> float:
         return self._seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes at once; whoever waits for something else is let on."""
+        self.advance(seconds)
+        await asyncio.sleep(0)

@@ -63,11 +63,31 @@ class CallFailed(Exception):
         self.spending = spending
 
 
+class CallWatcher(Protocol):
+    """Hears of one attempt while it is under way. Its methods return at once and do not fail."""
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether progress is worth asking for; read once, when the attempt begins."""
+        ...
+
+    def sent(self, endpoint: str) -> None:
+        """The request goes to this address now; said once, before anything else."""
+        ...
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        """How far the skill has come: 0 to 1, None if not known, and what it is doing."""
+        ...
+
+
 class AgentCaller(Protocol):
     """Cancelling `call` cancels the skill at the agent."""
 
-    async def call(self, call: AgentCall, deadline: Deadline) -> AgentReply:
+    async def call(self, call: AgentCall, deadline: Deadline, watcher: CallWatcher) -> AgentReply:
         """Send one attempt to an endpoint of the skill's agent.
+
+        Progress is asked for where the watcher wants it and the skill's card says that there is some; of an agent that
+        turns out to have none it is not asked for again.
 
         Raises:
             CallFailed: With the agent's error, or Unreachable, or DeadlineExceeded, or NoEndpoint.
