@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     environment = {
         "AGENTMESH_LISTEN": "[::1]:0",
         "AGENTMESH_ALLOW_PLAINTEXT": "1",
+        "AGENTMESH_CALLER_TOKENS": '{"billing": "0123456789abcdef"}',
         "AGENTMESH_LOG_LEVEL": "DEBUG",
         "AGENTMESH_MAX_ASK_SECONDS": "1.5",
         "AGENTMESH_SKILL_TIMEOUT_SECONDS": "2",
@@ -69,6 +70,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     config = loaded.config
     assert config.llm_models == ("first", "second")
     assert config.llm_prices["first"].output_per_million == 2.5
+    assert config.caller_tokens["billing"].get_secret_value() == "0123456789abcdef"
     assert config.log_level == "debug"
     assert config.max_ask_seconds == 1.5
     assert config.llm_configured
@@ -255,6 +257,41 @@ def test_no_secret_is_shown_anywhere() -> None:
     refused = _problems({"AGENTMESH_LLM_API_KEY": secret * 1000, "AGENTMESH_LLM_BASE_URL": f"ftp://me:{secret}@x/"})
     assert len(refused) == 2
     assert secret not in repr(refused)
+
+
+TOKEN = "correct-horse-battery-staple"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ({"web": TOKEN, "billing": "fifteen-letters"}, "the token of caller 2 is not of 16 to 1024 "),
+        ({"web": TOKEN, "billing": TOKEN * 100}, "the token of caller 2 is not of 16 to 1024 "),
+        ({"web": TOKEN.replace("-", " ")}, "the token of caller 1 is not of 16 to 1024 "),
+        ({"web": TOKEN + "\u00e9"}, "the token of caller 1 is not of 16 to 1024 "),
+        ({"web": TOKEN, "billing": TOKEN}, "callers 1 and 2 have the same token"),
+        ({TOKEN: "billing"}, "the name of caller 1 is not one"),
+        ({"anonymous": TOKEN}, "the name of caller 1 is not one"),
+        ({"web": {"token": TOKEN}}, "is not allowed;"),
+        ({"web": 1234567890123456, "billing": 1}, "is not allowed;"),
+        ([TOKEN], "is not allowed;"),
+    ],
+)
+def test_a_wrong_token_or_name_of_a_caller_is_one_problem_that_quotes_neither(tokens: object, said: str) -> None:
+    (problem,) = _problems({"AGENTMESH_CALLER_TOKENS": json.dumps(tokens, ensure_ascii=False)})
+    assert problem.startswith("AGENTMESH_CALLER_TOKENS is not allowed")
+    assert said in problem
+    assert not any(secret in problem for secret in (TOKEN, "fifteen", "horse", "1234"))
+
+
+def test_tokens_of_callers_come_from_a_file_too_and_are_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text(f"caller_tokens:\n  billing: {TOKEN}\n")
+    loaded = read_config({"AGENTMESH_CONFIG_FILE": str(path)})
+    assert loaded.config.caller_tokens["billing"].get_secret_value() == TOKEN
+    shown = {setting.variable: setting.value for setting in settings_of(loaded)}
+    assert shown["AGENTMESH_CALLER_TOKENS"] == '{"billing": "********"}'
+    assert TOKEN not in repr((loaded, settings_of(loaded)))
 
 
 def test_every_setting_has_a_sentence_and_says_what_is_allowed() -> None:

@@ -112,8 +112,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_READER_STALLED: _ErrorReason.ValueType  # 36
     """CANCELLED: the reader of a stream took nothing for 10 s (`AGENTMESH_STREAM_STALL_SECONDS`)."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 37
-    """UNAUTHENTICATED: the `authorization` metadata is no `Bearer <token>` of a caller that this server is configured with
-    (`AGENTMESH_CALLERS`). A call without it is `anonymous`, and not refused for that.
+    """UNAUTHENTICATED: the metadata `authorization` is no `Bearer <token>` of a caller that this server knows
+    (`AGENTMESH_CALLER_TOKENS`; a server that knows none does not look at it). A call without it is not refused: its
+    caller is `anonymous`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -211,8 +212,9 @@ Nothing was done.
 ERROR_REASON_READER_STALLED: ErrorReason.ValueType  # 36
 """CANCELLED: the reader of a stream took nothing for 10 s (`AGENTMESH_STREAM_STALL_SECONDS`)."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 37
-"""UNAUTHENTICATED: the `authorization` metadata is no `Bearer <token>` of a caller that this server is configured with
-(`AGENTMESH_CALLERS`). A call without it is `anonymous`, and not refused for that.
+"""UNAUTHENTICATED: the metadata `authorization` is no `Bearer <token>` of a caller that this server knows
+(`AGENTMESH_CALLER_TOKENS`; a server that knows none does not look at it). A call without it is not refused: its
+caller is `anonymous`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

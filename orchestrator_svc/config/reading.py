@@ -26,7 +26,8 @@ FALLBACK_KEY: Final = "OPENAI_API_KEY"
 
 _FIELDS: Final = {variable_of(name): name for name in Config.model_fields}
 _OUR_FIRST_WORDS: Final = frozenset(name.partition("_")[0] for name in Config.model_fields)
-_SECRETS: Final = frozenset({"llm_api_key"})
+_SECRETS: Final = frozenset({"llm_api_key", "caller_tokens"})
+"""What is wrong with them is said without anything of the value."""
 _OTHERS: Final = re.compile(r"AGENTMESH_(ORCHESTRATOR_|([A-Z0-9]+_)*AGENT_)")
 """Variables of clients, of every agent, and of one agent (`AGENTMESH_WEATHER_AGENT_KEY`)."""
 _SHOWN_CHARACTERS: Final = 60
@@ -97,7 +98,7 @@ def read_config(environment: Mapping[str, str]) -> LoadedConfig:
     config, invalid_values = _validated(values, sources)
     problems += invalid_values
     if config is None or problems:
-        raise ConfigInvalid(tuple(problems))
+        raise ConfigInvalid(tuple(dict.fromkeys(problems)))
     return LoadedConfig(config, sources, (*warnings, *_doubts(config, sources)))
 
 
@@ -128,11 +129,13 @@ def _validated(values: Mapping[str, object], sources: Mapping[str, str]) -> tupl
 def _problem(detail: ErrorDetails, values: Mapping[str, object], sources: Mapping[str, str]) -> Problem:
     field, *inner = (str(part) for part in detail["loc"])
     name = _named(field, sources)
-    if inner:
-        reason = detail["msg"].removeprefix("Value error, ").lower()
-        return Problem(name, f"at {'.'.join(inner)}: {reason}; allowed: {allowed(field)}")
+    reason = detail["msg"].removeprefix("Value error, ")
     if field in _SECRETS:
-        return Problem(name, f"is not allowed; allowed: {allowed(field)}")
+        # The words of a ValueError are of our code, or of the JSON parser, and neither quotes the value.
+        why = f" ({reason})" if detail["type"] == "value_error" else ""
+        return Problem(name, f"is not allowed{why}; allowed: {allowed(field)}")
+    if inner:
+        return Problem(name, f"at {'.'.join(inner)}: {reason.lower()}; allowed: {allowed(field)}")
     shown = repr(without_password(str(values[field])))
     shown = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."
     return Problem(name, f"is {shown}; allowed: {allowed(field)}")

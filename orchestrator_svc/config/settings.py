@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from orchestrator_svc.config.addresses import checked_listen_address, is_local
+from orchestrator_svc.config.caller_tokens import checked_tokens
 
 _STRICT: Final = ConfigDict(
     frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, hide_input_in_errors=True
@@ -103,6 +104,20 @@ class Config(BaseModel):
     allow_plaintext: bool = Field(
         default=False,
         description="Allow an address that other machines reach, without TLS: everybody there can read and call.",
+    )
+    caller_tokens: Annotated[
+        Mapping[str, SecretStr],
+        BeforeValidator(_json_in),
+        AfterValidator(checked_tokens),
+        Field(
+            json_schema_extra={
+                "allowed": 'JSON such as {"billing": "<token>"}: names like those of agents, each with its own token of '
+                "16 to 1024 printable characters"
+            }
+        ),
+    ] = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="Bearer token by caller: each sees only its own runs; without a token a caller is `anonymous`.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="Least severity that is logged."

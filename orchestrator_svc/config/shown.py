@@ -73,7 +73,17 @@ def _shown(value: object) -> str:
         case tuple():
             return ",".join(map(str, value))
         case Mapping():
-            plain = {key: part.model_dump() if isinstance(part, BaseModel) else part for key, part in value.items()}
+            plain = {key: _plain(part) for key, part in value.items()}
             return json.dumps(plain, ensure_ascii=False) if plain else ""
         case _:
             return without_password(str(value))
+
+
+def _plain(part: object) -> object:
+    match part:
+        case SecretStr():
+            return MASK
+        case BaseModel():
+            return part.model_dump()
+        case _:
+            return part

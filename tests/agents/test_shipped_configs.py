@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from agent_svcs.components import HOST, MODULES
 from agent_svcs.config_agent import checking, directory, parsing, schema
 from agent_svcs.config_agent.checking import check_component
 from agent_svcs.config_agent.directory import ConfigDirectory
+from agent_svcs.config_agent.masking import MASK
 from agent_svcs.config_agent.settings import SHIPPED
 from agent_svcs.data_agent import report, skills
 from agentmesh.agent.settings import read_settings
@@ -39,6 +42,15 @@ def test_the_orchestrators_schema_knows_every_setting_and_its_default() -> None:
     assert {name: known[name]["default"] for name in defaults} == {
         name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()
     }
+
+
+def test_tokens_of_callers_pass_the_orchestrators_schema_and_are_not_shown(tmp_path: Path) -> None:
+    for name in ("orchestrator.yaml", "orchestrator.schema.json"):
+        shutil.copy(SHIPPED / name, tmp_path)
+    with (tmp_path / "orchestrator.yaml").open("a") as file:
+        file.write("caller_tokens:\n  billing: correct-horse-battery-staple\n")
+    checked = check_component(ConfigDirectory(tmp_path), "orchestrator")
+    assert (checked.valid, checked.config["caller_tokens"]) == (True, {"billing": MASK})
 
 
 @pytest.mark.parametrize("component", AGENTS)
