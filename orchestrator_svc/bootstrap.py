@@ -20,6 +20,7 @@ from orchestrator_svc.adapters.offline_planner import OfflinePlanner
 from orchestrator_svc.adapters.offline_synthesizer import OfflineSynthesizer
 from orchestrator_svc.adapters.pricing import Price
 from orchestrator_svc.adapters.system_clock import SystemClock
+from orchestrator_svc.api.callers import Callers
 from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
 from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health
 from orchestrator_svc.api.registry_servicer import RegistryServicer
@@ -105,8 +106,11 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     membership = Membership(MemoryAgentStore(clock), clock)
     caller = GrpcAgentCaller(membership.endpoint_of, membership.endpoints)
     runs = _runs(config, clock, minds, membership, caller)
+    callers = Callers({name: token.get_secret_value() for name, token in config.caller_tokens.items()})
     orchestrator = Service(
-        ORCHESTRATOR, orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server, OrchestratorServicer(runs)
+        ORCHESTRATOR,
+        orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server,
+        OrchestratorServicer(runs, callers),
     )
     registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, RegistryServicer(membership))
     server = build_server(

@@ -10,14 +10,15 @@ import grpc.aio
 from structlog.contextvars import bind_contextvars
 
 from agentmesh.deadline import Deadline, current_deadline
-from agentmesh.errors import FieldNotSupported
 from agentmesh.metadata import RUN_ID
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import orchestrator_service_pb2_grpc, run_event_pb2, run_pb2
+from orchestrator_svc.api.callers import Callers
 from orchestrator_svc.api.requests import request_of_ask, request_of_execute_plan, request_of_plan
 from orchestrator_svc.api.responses import ask_response, plan_response, run_message
 from orchestrator_svc.api.run_events import event_message
-from orchestrator_svc.app.request import ANONYMOUS, RunRequest
+from orchestrator_svc.api.run_pages import list_runs
+from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.runs import Attached, Runs
 
@@ -27,14 +28,15 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
     """Translates and delegates."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, callers: Callers) -> None:
         self._runs = runs
+        self._callers = callers
 
     async def Ask(self, request: pb.AskRequest, context: Context) -> run_pb2.AskResponse:
-        return await self._answer(request_of_ask(request, _caller(context)), context)
+        return await self._answer(request_of_ask(request, self._callers.of(context)), context)
 
     async def AskStream(self, request: pb.AskStreamRequest, context: Context) -> AsyncIterator[pb.AskStreamResponse]:
-        wanted = request_of_ask(request.ask, _caller(context))
+        wanted = request_of_ask(request.ask, self._callers.of(context))
         async with self._runs.attached(wanted, _deadline()) as attached:
             _name(attached.run, context)
             async with aclosing(_events(attached)) as events:
@@ -42,30 +44,30 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
                     yield pb.AskStreamResponse(event=event)
 
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
-        run, catalog = await self._runs.plan(request_of_plan(request, _caller(context)), _deadline())
+        run, catalog = await self._runs.plan(request_of_plan(request, self._callers.of(context)), _deadline())
         return plan_response(run, catalog)
 
     async def ExecutePlan(self, request: pb.ExecutePlanRequest, context: Context) -> pb.ExecutePlanResponse:
-        wanted = await request_of_execute_plan(request, _caller(context))
+        wanted = await request_of_execute_plan(request, self._callers.of(context))
         return pb.ExecutePlanResponse(result=await self._answer(wanted, context))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
-        run = await self._runs.get(request.run_id, _caller(context))
+        run = await self._runs.get(request.run_id, self._callers.of(context))
         item_index = request.item_index if request.HasField("item_index") else None
         return pb.GetRunResponse(run=await run_message(run, request.step_id, item_index))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        raise FieldNotSupported("ListRuns is not built yet; call GetRun")
+        return await list_runs(self._runs, request, self._callers.of(context))
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
-        async with self._runs.watching(request.run_id, _caller(context)) as attached:
+        async with self._runs.watching(request.run_id, self._callers.of(context)) as attached:
             _name(attached.run, context)
             async with aclosing(_events(attached, request.after_sequence)) as events:
                 async for event in events:
                     yield pb.WatchRunResponse(event=event)
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
-        run = await self._runs.cancel(request.run_id, _caller(context))
+        run = await self._runs.cancel(request.run_id, self._callers.of(context))
         return pb.CancelRunResponse(state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"))
 
     async def _answer(self, wanted: RunRequest, context: Context) -> run_pb2.AskResponse:
@@ -85,10 +87,6 @@ def _name(run: Run, context: Context) -> None:
     """Say in the log of the call, and in its trailers, which run it is about."""
     bind_contextvars(run_id=run.id)
     context.set_trailing_metadata(((RUN_ID, run.id),))
-
-
-def _caller(context: Context) -> str:
-    return ANONYMOUS
 
 
 def _deadline() -> Deadline:
