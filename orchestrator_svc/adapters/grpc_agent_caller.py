@@ -1,11 +1,10 @@
-"""Calls agents over gRPC: one channel an endpoint, made when it is first called, closed when it has left the mesh."""
+"""Calls agents over gRPC: Execute, and ExecuteStream where progress is wanted."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 import grpc
@@ -13,19 +12,24 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from agentmesh import errors
-from agentmesh.deadline import Deadline
+from agentmesh.deadline import Deadline, timeout_of_call
 from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
-from agentmesh.transport import code_of, from_struct_off_loop, open_channel, reason_of, to_struct
-from agentmesh.transport.details import STATUS_KEY
-from agentmesh.transport.options import ANY_SERVER
-from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, usage_pb2
+from agentmesh.transport import code_of, from_struct_off_loop, reading, reason_of, to_struct
+from agentmesh.transport.details import STATUS_KEY, cut
+from agentmesh.v1 import agent_service_pb2 as pb
+from agentmesh.v1 import agent_service_pb2_grpc, usage_pb2
+from orchestrator_svc.adapters.agent_links import AgentLinks, Link
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
-from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed
+from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed, CallWatcher
 from orchestrator_svc.app.ports.agent_store import Endpoint
 
 _NOT_CONNECTED: Final = ("failed to connect to all addresses", "errors resolving ")
 """How the gRPC core says that there is no connection to send a request over."""
+_END_SECONDS: Final = 0.1
+"""How long the status of a stream is waited for that has given its result."""
+_PROGRESS_BYTES: Final = 1024
+"""Most of one message of progress that is passed on; the contract allows no more."""
 
 
 class GrpcAgentCaller:
@@ -33,29 +37,26 @@ class GrpcAgentCaller:
 
     Args:
         endpoint_of: Gives an endpoint of an agent, or None if it has none now.
-        endpoints: Gives every endpoint that is listed now; channels to others are closed.
+        endpoints: Gives every endpoint that is listed now; connections to others are closed.
     """
 
     def __init__(
         self, endpoint_of: Callable[[str], Endpoint | None], endpoints: Callable[[], frozenset[Endpoint]]
     ) -> None:
         self._endpoint_of = endpoint_of
-        self._endpoints = endpoints
-        # By endpoint and not by address: the channel to a process that is gone waits, up to 5 s, before it tries again.
-        self._channels: dict[Endpoint, grpc.aio.Channel] = {}
-        self._in_use: Counter[Endpoint] = Counter()
-        """Calls in flight."""
+        self._links = AgentLinks(endpoints)
 
-    async def call(self, call: AgentCall, deadline: Deadline) -> AgentReply:
+    async def call(self, call: AgentCall, deadline: Deadline, watcher: CallWatcher) -> AgentReply:
         agent = call.skill.agent
         endpoint = self._endpoint_of(agent)
         if endpoint is None:
             error = errors.NoEndpoint(f"no endpoint of `{agent}` is known just now")
             raise CallFailed(error, code=Code.UNAVAILABLE, sent=False)
         try:
-            async with self._channel(agent, endpoint) as channel:
-                stub = agent_service_pb2_grpc.AgentStub(channel)
-                response = await stub.Execute(_request(call), timeout=deadline.remaining())
+            timeout_of_call(f"agent `{agent}`", deadline.remaining())  # raises if nothing is left of it
+            async with self._links.to(agent, endpoint) as link:
+                watcher.sent(endpoint.address)
+                response = await _respond(link, call, deadline, watcher)
         except MeshError as error:
             raise _failure(error, endpoint.address) from error
         result = await from_struct_off_loop(response.result) if response.HasField("result") else None
@@ -63,42 +64,65 @@ class GrpcAgentCaller:
         return AgentReply(result, endpoint.address, spending, response.ByteSize())
 
     async def close(self) -> None:
-        """Close every channel."""
-        channels, self._channels = self._channels, {}
-        await _close(channels.values())
+        """Close every connection."""
+        await self._links.close()
 
-    @asynccontextmanager
-    async def _channel(self, agent: str, endpoint: Endpoint) -> AsyncIterator[grpc.aio.Channel]:
-        """The channel to an endpoint, kept open for as long as it is used and the endpoint is listed."""
-        left: list[grpc.aio.Channel] = []
-        if endpoint not in self._channels:
-            left = self._take_unlisted()
-            # An agent may be written in any language, and a server ends a connection that is pinged more than it likes.
-            peer = f"agent `{agent}` at {endpoint.address}"
-            self._channels[endpoint] = open_channel(endpoint.address, peer=peer, keepalive=ANY_SERVER)
-        self._in_use[endpoint] += 1
+
+class _NoExecuteStream(Exception):
+    """The agent does not have the rpc."""
+
+
+async def _respond(link: Link, call: AgentCall, deadline: Deadline, watcher: CallWatcher) -> pb.ExecuteResponse:
+    stub: agent_service_pb2_grpc.AgentAsyncStub = agent_service_pb2_grpc.AgentStub(link.channel)
+    request = _request(call)
+    if link.has_streams and call.skill.reports_progress and watcher.wants_progress:
         try:
-            # Closing takes a moment, in which other calls begin: by now they find this channel, and none of the others.
-            await _close(left)
-            yield self._channels[endpoint]
-        finally:
-            self._in_use[endpoint] -= 1
-
-    def _take_unlisted(self) -> list[grpc.aio.Channel]:
-        """An agent that drains has left the list and still answers what it has begun, so a channel in use stays."""
-        listed = self._endpoints()
-        left = [endpoint for endpoint in self._channels if endpoint not in listed and not self._in_use[endpoint]]
-        for endpoint in left:
-            del self._in_use[endpoint]
-        return [self._channels.pop(endpoint) for endpoint in left]
+            return await _respond_with_progress(stub, request, deadline, watcher)
+        except _NoExecuteStream:
+            link.has_streams = False
+    return await stub.Execute(request, timeout=deadline.remaining())
 
 
-async def _close(channels: Iterable[grpc.aio.Channel]) -> None:
-    await asyncio.gather(*(channel.close() for channel in channels))
+async def _respond_with_progress(
+    stub: agent_service_pb2_grpc.AgentAsyncStub, request: pb.ExecuteRequest, deadline: Deadline, watcher: CallWatcher
+) -> pb.ExecuteResponse:
+    """Read a stream up to its result, which ends it; without one the response is empty.
+
+    Whatever comes after the result, another message or a failure, changes nothing: the skill has answered.
+    """
+    said_something = False
+    stream = stub.ExecuteStream(pb.ExecuteStreamRequest(call=request), timeout=deadline.remaining())
+    async with reading(stream) as messages:
+        try:
+            async for message in messages:
+                said_something = True
+                if message.HasField("result"):
+                    await _let_end(messages)
+                    return message.result
+                if message.HasField("progress"):
+                    _pass_on(message.progress, watcher)
+        except MeshError as error:
+            if code_of(error) is Code.UNIMPLEMENTED and not said_something:
+                raise _NoExecuteStream from error
+            raise
+    return pb.ExecuteResponse()
 
 
-def _request(call: AgentCall) -> agent_service_pb2.ExecuteRequest:
-    return agent_service_pb2.ExecuteRequest(
+async def _let_end(messages: AsyncIterator[pb.ExecuteStreamResponse]) -> None:
+    """Give the stream a moment to end by itself, so that the agent does not see its call cancelled."""
+    with suppress(MeshError, TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            await anext(messages, None)
+
+
+def _pass_on(progress: pb.Progress, watcher: CallWatcher) -> None:
+    """Tell the watcher, within what the contract allows: a fraction out of range is not known, a long text is cut."""
+    known = progress.HasField("fraction") and 0 <= progress.fraction <= 1
+    watcher.progress(progress.fraction if known else None, cut(progress.message, _PROGRESS_BYTES))
+
+
+def _request(call: AgentCall) -> pb.ExecuteRequest:
+    return pb.ExecuteRequest(
         skill=call.skill.name,
         arguments=to_struct(call.arguments),
         run_id=call.run_id,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentmesh import errors
-from agentmesh.agent import Agent, current_call, report_usage
+from agentmesh.agent import Agent, current_call, progress, report_usage
 from agentmesh.card_messages import card_to_json
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
@@ -25,7 +25,7 @@ from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, Agen
 from orchestrator_svc.app.ports.agent_store import Endpoint
 from orchestrator_svc.core.card import read_card
 from orchestrator_svc.core.catalog import Skill
-from tests.fakes.agent_caller import FunctionAgentCaller
+from tests.fakes.agent_caller import FunctionAgentCaller, RecordingWatcher, report_progress
 
 PATIENCE_SECONDS = 30.0
 """Only a test that fails waits so long."""
@@ -86,16 +86,26 @@ class Subject:
     happened: Happened
 
     async def call(
-        self, skill: str, arguments: JsonObject | None = None, *, deadline: Deadline | None = None
+        self,
+        skill: str,
+        arguments: JsonObject | None = None,
+        *,
+        deadline: Deadline | None = None,
+        watcher: RecordingWatcher | None = None,
     ) -> AgentReply:
         call = agent_call(self.skills[skill], arguments or {})
-        return await self.caller.call(call, deadline or Deadline.after(PATIENCE_SECONDS))
+        return await self.caller.call(call, deadline or Deadline.after(PATIENCE_SECONDS), watcher or RecordingWatcher())
 
     async def failure(
-        self, skill: str, arguments: JsonObject | None = None, *, deadline: Deadline | None = None
+        self,
+        skill: str,
+        arguments: JsonObject | None = None,
+        *,
+        deadline: Deadline | None = None,
+        watcher: RecordingWatcher | None = None,
     ) -> CallFailed:
         with pytest.raises(CallFailed) as caught:
-            await self.call(skill, arguments, deadline=deadline)
+            await self.call(skill, arguments, deadline=deadline, watcher=watcher)
         return caught.value
 
 
@@ -136,6 +146,23 @@ def agent_of(happened: Happened) -> Agent:
         await happened.wait()
         return {}
 
+    @agent.skill(effect="READ_ONLY", reports_progress=True)
+    async def walk(how: str = "") -> dict[str, Any]:
+        """Say how far it is, wait until it is released, and end or refuse."""
+        await progress(0.25, "the first steps")
+        await happened.wait()
+        await progress(message="nearly there")
+        if how:
+            raise REFUSALS[how]
+        report_usage(llm_calls=2, input_tokens=300, output_tokens=40, cost_usd=0.25)
+        return {"walked": True}
+
+    @agent.skill(effect="READ_ONLY")
+    async def walk_quietly() -> dict[str, Any]:
+        """Say how far it is, but not on its card that it does."""
+        await progress(0.5, "half of the way")
+        return {}
+
     return agent
 
 
@@ -173,11 +200,31 @@ async def fake() -> AsyncIterator[Subject]:
         await happened.wait()
         return {}
 
-    functions = {"echo": echo, "refuse": refuse, "spend": spend, "spend_in_vain": spend_in_vain, "wait": wait}
+    async def walk(arguments: JsonObject) -> JsonObject:
+        report_progress(0.25, "the first steps")
+        await happened.wait()
+        report_progress(None, "nearly there")
+        if how := arguments.get("how"):
+            raise REFUSALS[str(how)]
+        return {"walked": True}
+
+    async def walk_quietly(arguments: JsonObject) -> JsonObject:
+        report_progress(0.5, "half of the way")
+        return {}
+
+    functions = {
+        "echo": echo,
+        "refuse": refuse,
+        "spend": spend,
+        "spend_in_vain": spend_in_vain,
+        "wait": wait,
+        "walk": walk,
+        "walk_quietly": walk_quietly,
+    }
     caller = FunctionAgentCaller(
         {f"probe_agent__{name}": function for name, function in functions.items()},
         dead={"dead_agent"},
-        spending={"probe_agent__spend": SPENT, "probe_agent__spend_in_vain": SPENT},
+        spending=dict.fromkeys(("probe_agent__spend", "probe_agent__spend_in_vain", "probe_agent__walk"), SPENT),
     )
     yield Subject(caller, skills_of(agent), "fake:probe_agent", happened)
 
@@ -219,9 +266,11 @@ async def test_arguments_arrive_and_the_result_comes_back_as_they_are(subject: S
 
 
 async def test_the_agent_is_told_what_the_call_is_for(subject: Subject) -> None:
-    echo, deadline = subject.skills["echo"], Deadline.after(PATIENCE_SECONDS)
-    await subject.caller.call(AgentCall(echo, {}, "r", "s", item_index=0, attempt=2, idempotency_key="k"), deadline)
-    await subject.caller.call(AgentCall(echo, {}, "r", "s", item_index=None, attempt=1, idempotency_key="l"), deadline)
+    echo, deadline, nobody = subject.skills["echo"], Deadline.after(PATIENCE_SECONDS), RecordingWatcher()
+    one = AgentCall(echo, {}, "r", "s", item_index=0, attempt=2, idempotency_key="k")
+    other = AgentCall(echo, {}, "r", "s", item_index=None, attempt=1, idempotency_key="l")
+    for call in (one, other):
+        await subject.caller.call(call, deadline, nobody)
     assert subject.happened.seen == [("r", "s", 0, 2, "k"), ("r", "s", None, 1, "l")]
 
 
@@ -254,7 +303,9 @@ async def test_what_the_agent_spends_comes_with_a_failure_too(subject: Subject) 
 
 
 async def test_an_agent_without_an_endpoint_is_not_called(subject: Subject) -> None:
-    failure = await subject.failure("nowhere")
+    watcher = RecordingWatcher()
+    failure = await subject.failure("nowhere", watcher=watcher)
+    assert watcher.heard == []
     assert isinstance(failure.error, errors.NoEndpoint)
     assert (failure.code, failure.endpoint, failure.sent) == (Code.UNAVAILABLE, "", False)
     assert failure.agent_reason == ""
@@ -270,6 +321,76 @@ async def test_of_an_endpoint_where_nobody_listens_it_is_known_that_nothing_was_
     assert failure.error.transient
 
 
+@pytest.mark.parametrize("skill", ["echo", "spend_in_vain", "dead"])
+async def test_where_a_request_goes_is_said_once_however_it_ends(subject: Subject, skill: str) -> None:
+    watcher = RecordingWatcher(wants_progress=True)
+    try:
+        endpoint = (await subject.call(skill, watcher=watcher)).endpoint
+    except CallFailed as failure:
+        endpoint = failure.endpoint
+    assert watcher.heard == [endpoint]
+
+
+async def walked(subject: Subject, watcher: RecordingWatcher, arguments: JsonObject | None = None) -> AgentReply:
+    """Call `walk`, and release it once its first progress was heard."""
+    walking = asyncio.create_task(subject.call("walk", arguments, watcher=watcher))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await watcher.progressed.wait()
+    subject.happened.release.set()
+    return await walking
+
+
+async def test_progress_is_heard_while_the_skill_runs_and_before_its_result(subject: Subject) -> None:
+    watcher = RecordingWatcher(wants_progress=True)
+    reply = await walked(subject, watcher)
+    assert watcher.heard == [subject.endpoint, (0.25, "the first steps"), (None, "nearly there")]
+    assert (reply.result, reply.endpoint, reply.spending) == ({"walked": True}, subject.endpoint, SPENT)
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_refusal_after_progress_arrives_whole(subject: Subject, name: str) -> None:
+    raised, watcher = REFUSALS[name], RecordingWatcher(wants_progress=True)
+    with pytest.raises(CallFailed) as caught:
+        await walked(subject, watcher, {"how": name})
+    failure = caught.value
+    assert (type(failure.error), failure.error.message) == (type(raised), raised.message)
+    assert failure.error.violations == raised.violations
+    assert failure.error.retry_after_seconds == raised.retry_after_seconds
+    assert (failure.code, failure.agent_reason) == (code_of(raised), str(reason_of(raised)))
+    assert (failure.endpoint, failure.sent) == (subject.endpoint, True)
+
+
+async def test_progress_that_nobody_wants_is_not_heard(subject: Subject) -> None:
+    watcher = RecordingWatcher(wants_progress=False)
+    subject.happened.release.set()
+    assert (await subject.call("walk", watcher=watcher)).result == {"walked": True}
+    assert watcher.heard == [subject.endpoint]
+
+
+async def test_a_skill_whose_card_promises_no_progress_is_not_asked_for_it(subject: Subject) -> None:
+    watcher = RecordingWatcher(wants_progress=True)
+    assert (await subject.call("walk_quietly", watcher=watcher)).result == {}
+    assert watcher.heard == [subject.endpoint]
+
+
+async def test_cancelling_a_call_with_progress_cancels_the_skill(subject: Subject) -> None:
+    calling = asyncio.create_task(subject.call("walk", watcher=RecordingWatcher(wants_progress=True)))
+    await subject.happened.until(lambda: subject.happened.waiting == 1)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await subject.happened.until(lambda: subject.happened.cancelled == 1)
+
+
+async def test_a_deadline_that_passes_after_progress_ends_the_call_and_the_skill(subject: Subject) -> None:
+    watcher = RecordingWatcher(wants_progress=True)
+    failure = await subject.failure("walk", deadline=Deadline.after(0.5), watcher=watcher)
+    assert watcher.heard == [subject.endpoint, (0.25, "the first steps")]
+    assert isinstance(failure.error, errors.DeadlineExceeded)
+    assert (failure.code, failure.endpoint, failure.sent) == (Code.DEADLINE_EXCEEDED, subject.endpoint, True)
+    await subject.happened.until(lambda: subject.happened.cancelled == 1)
+
+
 async def test_a_deadline_that_passes_ends_the_call_and_the_skill(subject: Subject) -> None:
     failure = await subject.failure("wait", deadline=Deadline.after(0.5))
     assert isinstance(failure.error, errors.DeadlineExceeded)
@@ -278,7 +399,9 @@ async def test_a_deadline_that_passes_ends_the_call_and_the_skill(subject: Subje
 
 
 async def test_a_deadline_that_has_passed_sends_nothing(subject: Subject) -> None:
-    failure = await subject.failure("echo", deadline=Deadline.after(0))
+    watcher = RecordingWatcher()
+    failure = await subject.failure("echo", deadline=Deadline.after(0), watcher=watcher)
+    assert watcher.heard == []
     assert isinstance(failure.error, errors.DeadlineExceeded)
     assert (failure.code, failure.sent, failure.agent_reason) == (Code.DEADLINE_EXCEEDED, False, "")
     assert subject.happened.seen == []

@@ -20,9 +20,9 @@ from agentmesh.errors import Code
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.metadata import AGENT_USAGE
 from agentmesh.v1 import agent_service_pb2 as pb
-from agentmesh.v1 import agent_service_pb2_grpc
+from agentmesh.v1 import agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
-from orchestrator_svc.app.ledger import NOTHING_SPENT
+from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentReply, CallFailed
 from orchestrator_svc.app.ports.agent_store import Endpoint
 from orchestrator_svc.core.catalog import Skill
@@ -33,8 +33,11 @@ from tests.contracts.test_agent_caller import (
     agent_of,
     skills_of,
 )
+from tests.fakes.agent_caller import RecordingWatcher
 
 Execute = Callable[[pb.ExecuteRequest, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[pb.ExecuteResponse]]
+Messages = AsyncIterator[pb.ExecuteStreamResponse]
+Stream = Callable[[pb.ExecuteStreamRequest, Any], Messages]
 
 
 class Book:
@@ -49,12 +52,18 @@ class Book:
         """List the agent there, under a new lease, and nowhere else."""
         self._endpoints[agent] = Endpoint(address, f"{next(self._leases):032x}")
 
-    async def call(self, skill: Skill, arguments: JsonObject | None = None) -> AgentReply:
-        return await self.caller.call(agent_call(skill, arguments or {}), Deadline.after(PATIENCE_SECONDS))
+    async def call(
+        self, skill: Skill, arguments: JsonObject | None = None, watcher: RecordingWatcher | None = None
+    ) -> AgentReply:
+        return await self.caller.call(
+            agent_call(skill, arguments or {}), Deadline.after(PATIENCE_SECONDS), watcher or RecordingWatcher()
+        )
 
-    async def failure(self, skill: Skill, arguments: JsonObject | None = None) -> CallFailed:
+    async def failure(
+        self, skill: Skill, arguments: JsonObject | None = None, watcher: RecordingWatcher | None = None
+    ) -> CallFailed:
         with pytest.raises(CallFailed) as caught:
-            await self.call(skill, arguments)
+            await self.call(skill, arguments, watcher)
         return caught.value
 
 
@@ -73,9 +82,13 @@ async def probes() -> AsyncIterator[tuple[RunningAgent, RunningAgent, Happened]]
         yield one, two, happened
 
 
+async def unexpected(request: pb.ExecuteRequest, context: object) -> pb.ExecuteResponse:
+    raise AssertionError("nobody was to call Execute")
+
+
 @asynccontextmanager
-async def foreign(execute: Execute) -> AsyncIterator[str]:
-    """An agent whose server is plain grpc.aio; gives its address."""
+async def foreign(execute: Execute = unexpected, stream: Stream | None = None) -> AsyncIterator[str]:
+    """An agent whose server is plain grpc.aio, without ExecuteStream unless it is given; gives its address."""
 
     class Foreign(agent_service_pb2_grpc.AgentServicer):
         async def Execute(
@@ -83,8 +96,15 @@ async def foreign(execute: Execute) -> AsyncIterator[str]:
         ) -> pb.ExecuteResponse:
             return await execute(request, context)
 
+    class Streaming(Foreign):
+        async def ExecuteStream(self, request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+            assert stream is not None
+            async for message in stream(request, context):
+                yield message
+
+    servicer = Foreign() if stream is None else Streaming()  # type: ignore[abstract]
     server = grpc.aio.server()
-    agent_service_pb2_grpc.add_AgentServicer_to_server(Foreign(), server)  # type: ignore[abstract]
+    agent_service_pb2_grpc.add_AgentServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -94,6 +114,17 @@ async def foreign(execute: Execute) -> AsyncIterator[str]:
 
 
 WORK = Skill("foreign_agent", "work", "", Effect.SIDE_EFFECT)
+LONG_WORK = Skill("foreign_agent", "long_work", "", Effect.SIDE_EFFECT, reports_progress=True)
+
+
+def told(fraction: float | None, message: str) -> pb.ExecuteStreamResponse:
+    return pb.ExecuteStreamResponse(progress=pb.Progress(fraction=fraction, message=message))
+
+
+def done() -> pb.ExecuteResponse:
+    response = pb.ExecuteResponse(usage=usage_pb2.AgentUsage(llm_calls=3))
+    response.result["done"] = True
+    return response
 
 
 async def foreign_failure(book: Book, execute: Execute) -> CallFailed:
@@ -264,3 +295,192 @@ async def test_a_report_of_spending_that_does_not_parse_is_none(book: Book) -> N
 
     failure = await foreign_failure(book, garbage)
     assert (failure.code, failure.spending) == (Code.INTERNAL, NOTHING_SPENT)
+
+
+class Counted:
+    """A foreign agent that counts, and whose stream is UNIMPLEMENTED."""
+
+    def __init__(self) -> None:
+        self.executed = 0
+        self.streamed = 0
+
+    async def execute(self, request: pb.ExecuteRequest, context: object) -> pb.ExecuteResponse:
+        self.executed += 1
+        return done()
+
+    async def stream(self, request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+        self.streamed += 1
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        yield told(0, "unreachable")
+
+
+async def test_an_agent_without_streams_is_asked_for_one_once_for_as_long_as_it_is_listed(book: Book) -> None:
+    agent, watcher = Counted(), RecordingWatcher(wants_progress=True)
+    async with foreign(agent.execute, agent.stream) as address:
+        book.register("foreign_agent", address)
+        for _ in range(3):
+            assert (await book.call(LONG_WORK, watcher=watcher)).result == {"done": True}
+        assert (agent.streamed, agent.executed) == (1, 3)
+        book.register("foreign_agent", address)
+        await book.call(LONG_WORK, watcher=watcher)
+    assert (agent.streamed, agent.executed) == (2, 4), "another process may run there, with streams"
+    assert watcher.heard == [address] * 4
+
+
+async def test_an_agent_whose_server_does_not_know_the_rpc_is_called_without_progress(book: Book) -> None:
+    watcher = RecordingWatcher(wants_progress=True)
+    async with foreign(Counted().execute) as address:
+        book.register("foreign_agent", address)
+        assert (await book.call(LONG_WORK, watcher=watcher)).result == {"done": True}
+    assert watcher.heard == [address]
+
+
+async def test_what_a_skill_does_not_implement_after_progress_is_its_own_and_not_run_again(book: Book) -> None:
+    async def half(request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+        yield told(0.5, "the letter is sent")
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "parcels are not built yet")
+
+    async with foreign(stream=half) as address:
+        book.register("foreign_agent", address)
+        failure = await book.failure(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
+    assert failure.code is Code.UNIMPLEMENTED
+    assert failure.error.message == "parcels are not built yet"
+    assert failure.sent
+
+
+async def test_a_stream_that_ends_without_a_result_is_a_reply_without_one(book: Book) -> None:
+    async def forgetful(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        yield told(1, "done")
+
+    watcher = RecordingWatcher(wants_progress=True)
+    async with foreign(stream=forgetful) as address:
+        book.register("foreign_agent", address)
+        reply = await book.call(LONG_WORK, watcher=watcher)
+    assert (reply.result, reply.endpoint, reply.spending) == (None, address, NOTHING_SPENT)
+    assert watcher.heard == [address, (1, "done")]
+
+
+async def test_the_result_of_a_stream_is_the_last_that_is_read_of_it(book: Book) -> None:
+    cancelled = asyncio.Event()
+
+    async def talkative(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        yield pb.ExecuteStreamResponse(result=done())
+        try:
+            yield told(0.1, "once more")
+            yield pb.ExecuteStreamResponse(result=pb.ExecuteResponse())
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    watcher = RecordingWatcher(wants_progress=True)
+    async with foreign(stream=talkative) as address, asyncio.timeout(PATIENCE_SECONDS):
+        book.register("foreign_agent", address)
+        reply = await book.call(LONG_WORK, watcher=watcher)
+        await cancelled.wait()
+    assert (reply.result, reply.spending) == ({"done": True}, AgentSpending(llm_calls=3))
+    assert watcher.heard == [address]
+
+
+async def test_a_stream_that_does_not_end_after_its_result_keeps_nobody_waiting(book: Book) -> None:
+    async def lingering(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        yield pb.ExecuteStreamResponse(result=done())
+        await asyncio.Event().wait()
+
+    async with foreign(stream=lingering) as address, asyncio.timeout(PATIENCE_SECONDS / 2):
+        book.register("foreign_agent", address)
+        reply = await book.call(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
+    assert reply.result == {"done": True}
+
+
+async def test_a_stream_that_fails_after_its_result_has_answered(book: Book) -> None:
+    async def stumbling(request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+        yield pb.ExecuteStreamResponse(result=done())
+        await context.abort(grpc.StatusCode.INTERNAL, "could not say goodbye")
+
+    async with foreign(stream=stumbling) as address:
+        book.register("foreign_agent", address)
+        reply = await book.call(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
+    assert reply.result == {"done": True}
+
+
+async def test_a_stream_is_left_to_end_by_itself(book: Book) -> None:
+    ended = asyncio.Event()
+
+    async def tidy(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        yield pb.ExecuteStreamResponse(result=done())
+        for _ in range(100):  # time enough for a cancellation to arrive, were there one
+            await asyncio.sleep(0)
+        ended.set()
+
+    async with foreign(stream=tidy) as address:
+        book.register("foreign_agent", address)
+        await book.call(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
+        assert ended.is_set()
+
+
+async def test_what_a_stream_that_fails_has_spent_comes_with_its_failure(book: Book) -> None:
+    async def in_vain(request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+        yield told(None, "asking a model")
+        context.set_trailing_metadata(((AGENT_USAGE, usage_pb2.AgentUsage(llm_calls=2).SerializeToString()),))
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no more words today")
+
+    async with foreign(stream=in_vain) as address:
+        book.register("foreign_agent", address)
+        failure = await book.failure(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
+    assert (failure.code, failure.spending) == (Code.RESOURCE_EXHAUSTED, AgentSpending(llm_calls=2))
+
+
+async def test_progress_that_breaks_the_contract_is_passed_on_within_it(book: Book) -> None:
+    async def boastful(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        for fraction in (math.nan, math.inf, -0.5, 17.0, 0.0, 1.0):
+            yield told(fraction, "")
+        yield told(0.5, "ü" * 3000)
+        yield pb.ExecuteStreamResponse()
+        yield pb.ExecuteStreamResponse(result=done())
+
+    watcher = RecordingWatcher(wants_progress=True)
+    async with foreign(stream=boastful) as address:
+        book.register("foreign_agent", address)
+        await book.call(LONG_WORK, watcher=watcher)
+    *small, long = watcher.heard[1:]
+    assert small == [(fraction, "") for fraction in (None, None, None, None, 0.0, 1.0)]
+    assert long == (0.5, "ü" * 510 + "...")
+
+
+async def test_a_stream_whose_agent_goes_away_was_sent_and_is_unreachable(book: Book) -> None:
+    watcher = RecordingWatcher(wants_progress=True)
+
+    async def hangs(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        yield told(None, "begun")
+        await asyncio.Event().wait()
+
+    async with foreign(stream=hangs) as address:
+        book.register("foreign_agent", address)
+        calling = asyncio.create_task(book.failure(LONG_WORK, watcher=watcher))
+        await watcher.progressed.wait()
+    failure = await calling
+    assert isinstance(failure.error, errors.Unreachable)
+    assert (failure.code, failure.sent) == (Code.UNAVAILABLE, True)
+
+
+async def test_closing_the_caller_ends_a_stream_in_flight_as_unreachable(book: Book) -> None:
+    watcher, cancelled = RecordingWatcher(wants_progress=True), asyncio.Event()
+
+    async def hangs(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+        yield told(None, "begun")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with foreign(stream=hangs) as address:
+        book.register("foreign_agent", address)
+        calling = asyncio.create_task(book.failure(LONG_WORK, watcher=watcher))
+        await watcher.progressed.wait()
+        await book.caller.close()
+        failure = await calling
+        await cancelled.wait()
+    assert isinstance(failure.error, errors.Unreachable)
+    assert failure.sent
