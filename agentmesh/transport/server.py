@@ -44,6 +44,7 @@ def build_server(
     allow_plaintext: bool = False,
     max_call_seconds: float = 60.0,
     unlimited: Collection[str] = (),
+    stall_seconds: float = 10.0,
     max_request_bytes: int = MAX_REQUEST_BYTES,
     not_supported: Mapping[str, Collection[str]] = _NOTHING,
 ) -> MeshServer:
@@ -55,6 +56,7 @@ def build_server(
         allow_plaintext: Whether an address that other machines reach may be served without TLS.
         max_call_seconds: The server's maximum for a call, also where the caller's deadline is later or missing.
         unlimited: Methods without that maximum, as `/agentmesh.v1.Registry/WatchAgents`.
+        stall_seconds: How long the reader of a stream may hold up one message; then READER_STALLED.
         max_request_bytes: Greatest request; above it REQUEST_INVALID, and far above the core's RESOURCE_EXHAUSTED.
         not_supported: Full name of a message -> its fields that are refused when set (FIELD_NOT_SUPPORTED).
 
@@ -65,7 +67,9 @@ def build_server(
     _check_plaintext(address, allowed=allow_plaintext)
     address.check_free()
     reader = RequestReader(max_request_bytes=max_request_bytes, not_supported=not_supported)
-    interceptor = ServerInterceptor(reader, max_call_seconds=max_call_seconds, unlimited=unlimited)
+    interceptor = ServerInterceptor(
+        reader, max_call_seconds=max_call_seconds, unlimited=unlimited, stall_seconds=stall_seconds
+    )
     server = grpc.aio.server(
         interceptors=(interceptor,), options=server_options(max(MAX_MESSAGE_BYTES, 2 * max_request_bytes))
     )

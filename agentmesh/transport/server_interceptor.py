@@ -11,10 +11,10 @@ import asyncio
 import inspect
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import unquote
 
 import grpc
@@ -26,11 +26,10 @@ from agentmesh import errors
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
-from agentmesh.transport.details import STATUS_KEY
 from agentmesh.transport.requests import RequestReader
+from agentmesh.transport.sending import send_message, send_status
 from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_status
 
-_STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
 _log = structlog.get_logger(scope="agentmesh.rpc")
 
 
@@ -47,6 +46,7 @@ class _Method:
     serialize: Callable[[Message], bytes]
     behavior: _Behavior
     max_seconds: float
+    stall_seconds: float
 
 
 _Work = Callable[[_Method, Message, _Context], Coroutine[Any, Any, bytes | None]]
@@ -62,12 +62,16 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         reader: Makes requests from bytes.
         max_call_seconds: The server's maximum for every call.
         unlimited: Methods without that maximum, as `/agentmesh.v1.Registry/WatchAgents`.
+        stall_seconds: How long the reader of a stream may hold up one message of an async generator.
     """
 
-    def __init__(self, reader: RequestReader, *, max_call_seconds: float, unlimited: Collection[str]) -> None:
+    def __init__(
+        self, reader: RequestReader, *, max_call_seconds: float, unlimited: Collection[str], stall_seconds: float
+    ) -> None:
         self._reader = reader
         self._max_call_seconds = max_call_seconds
         self._unlimited = frozenset(unlimited)
+        self._stall_seconds = stall_seconds
         self._handlers: dict[str, _Handler] = {}
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._draining = False
@@ -111,6 +115,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             serialize=handler.response_serializer,
             behavior=cast("_Behavior", handler.unary_stream if handler.response_streaming else handler.unary_unary),
             max_seconds=math.inf if name in self._unlimited else self._max_call_seconds,
+            stall_seconds=self._stall_seconds,
         )
         work: _Work = _stream if handler.response_streaming else _unary
 
@@ -144,7 +149,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             error, status = _answer_to(raised, method)
             code = code_of(error)
             try:
-                await _abort(context, status)
+                await send_status(status, context)
             except grpc.aio.UsageError:  # the handler aborted, and raised something else afterwards
                 code = _code_that_is_set(context)
         finally:
@@ -173,8 +178,8 @@ async def _stream(method: _Method, request: Message, context: _Context) -> None:
         await returned  # a coroutine that writes to the context by itself
         return
     async with aclosing(returned) as messages:
-        async for message in messages:
-            await context.write(message)
+        async for message in cast("AsyncGenerator[Message, None]", messages):
+            await send_message(message, context, stall_seconds=method.stall_seconds)
 
 
 def _call(method: _Method, request: Message, context: _Context) -> Any:  # noqa: ANN401 - whatever the handler is
@@ -229,12 +234,6 @@ def _as_mesh_error(raised: BaseException, method: _Method) -> MeshError:
     internal = as_internal(raised)
     _log.error("unexpected error", method=method.name, incident=close_incident(raised), exc_info=raised)
     return internal
-
-
-async def _abort(context: _Context, status: status_pb2.Status) -> None:
-    """End the call so, unless it was ended before; what the handler put into the trailers stays there."""
-    trailers = (*(context.trailing_metadata() or ()), (STATUS_KEY, status.SerializeToString()))
-    await context.abort(_STATUS_CODES[status.code], status.message, trailers)
 
 
 def _log_call(method: _Method, code: Code, error: MeshError | None, started: float, context: _Context) -> None:

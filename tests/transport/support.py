@@ -79,6 +79,7 @@ class Options(TypedDict, total=False):
     allow_plaintext: bool
     max_call_seconds: float
     unlimited: Collection[str]
+    stall_seconds: float
     max_request_bytes: int
     not_supported: Mapping[str, Collection[str]]
 
