@@ -10,7 +10,7 @@ from agentmesh.grpc_core_log import silence
 silence(os.environ)
 
 from agentmesh.agent.agent import Agent, AgentDefinitionError
-from agentmesh.agent.call import Call, current_call, report_usage
+from agentmesh.agent.call import Call, current_call, progress, report_usage
 from agentmesh.agent.membership import RegistrationRefused
 from agentmesh.agent.running import RunningAgent
 from agentmesh.agent.signature import SkillDefinitionError
@@ -25,5 +25,6 @@ __all__ = [
     "RunningAgent",
     "SkillDefinitionError",
     "current_call",
+    "progress",
     "report_usage",
 ]

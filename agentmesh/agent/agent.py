@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from agentmesh.agent.repeats import DEFAULT_SECONDS
 from agentmesh.agent.running import Lifespan, Options, Program, RunningAgent
 from agentmesh.agent.serving import serve_until_signal
 from agentmesh.agent.signature import SkillDefinitionError
@@ -33,6 +35,7 @@ class Agent:
         description: str = "",
         lifespan: Lifespan | None = None,
         max_threads: int = DEFAULT_THREADS,
+        remember_seconds: float = DEFAULT_SECONDS,
     ) -> None:
         """Make an agent without skills.
 
@@ -42,16 +45,22 @@ class Agent:
             description: What the agent is for, in one or two sentences.
             lifespan: Gives a context manager that is entered before the agent serves, and left after it drained.
             max_threads: Skills that are plain functions and run at the same time; further calls wait.
+            remember_seconds: How long the answer of a skill with effect SIDE_EFFECT is kept for further calls with the
+                same idempotency key; at most 1000 answers and 16 MiB are. 0: only calls in flight are joined.
 
         Raises:
-            AgentDefinitionError: If the card cannot have this name, version or description.
+            AgentDefinitionError: If the card cannot have this name, version or description, or for a time that is
+                negative or not finite.
         """
         self.name = name
         self._lifespan: Lifespan = lifespan or nullcontext
         self._max_threads = max_threads
+        self._remember_seconds = remember_seconds
         self._card = card_pb2.AgentCard(name=name, version=version, description=description)
         self._skills: dict[str, Skill] = {}
         self._refuse([problem for problem in broken_rules(self._card) if not problem.startswith("skills ")])
+        if not 0 <= remember_seconds < math.inf:
+            self._refuse([f"remember_seconds {remember_seconds!r} is no number of seconds"])
 
     def skill(
         self,
@@ -61,6 +70,7 @@ class Agent:
         tags: Sequence[str] = (),
         examples: Sequence[str] = (),
         timeout_seconds: float | None = None,
+        reports_progress: bool = False,
     ) -> Callable[[Function], Function]:
         """Make a skill of the typed function below; the function itself stays as it is.
 
@@ -69,12 +79,17 @@ class Agent:
         `PermissionDenied`, `ResourceExhausted` or `ArgumentsInvalid` to tell the caller what is wrong; the text of
         any other exception is never sent.
 
+        A call with effect SIDE_EFFECT and an idempotency key runs once in this process: one that comes again gets the
+        answer of the first, also an error, while that is kept (`remember_seconds`). If the first was cancelled or timed
+        out, the answer is that its effect is not known. Other effects run again.
+
         Args:
             effect: READ_ONLY, IDEMPOTENT or SIDE_EFFECT: decides what may be retried.
             name: The function's own where it is not given.
             tags: Words to find it by.
             examples: Utterances that it answers; ten make offline routing markedly better.
             timeout_seconds: Time for one call, at most 3600.
+            reports_progress: Whether it calls `progress`: the mesh asks for it then where somebody watches.
 
         Raises:
             SkillDefinitionError: If the function cannot be a skill.
@@ -89,6 +104,7 @@ class Agent:
                 tags=tags,
                 examples=examples,
                 timeout_seconds=timeout_seconds,
+                reports_progress=reports_progress,
             )
             if skill.name in self._skills:
                 raise SkillDefinitionError(f"agent {self.name} has a skill {skill.name} already")
@@ -138,7 +154,7 @@ class Agent:
         serve_until_signal(self._program())
 
     def _program(self) -> Program:
-        return Program(self.card(), dict(self._skills), self._lifespan, self._max_threads)
+        return Program(self.card(), dict(self._skills), self._lifespan, self._max_threads, self._remember_seconds)
 
     def _refuse(self, problems: Sequence[str]) -> None:
         if problems:

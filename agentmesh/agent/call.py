@@ -1,12 +1,15 @@
-"""The call that a skill serves: who asks, until when, and what it cost in language models."""
+"""The call that a skill serves: who asks, until when, how far it is, and what it cost in language models."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Generator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
+from agentmesh.agent.feed import Feed
 from agentmesh.deadline import Deadline
 from agentmesh.v1 import usage_pb2
 
@@ -26,14 +29,11 @@ class Meter:
             self._total.output_tokens += output_tokens
             self._total.cost_usd += cost_usd
 
-    def total(self) -> usage_pb2.AgentUsage | None:
-        """Return a copy of what was added; None for nothing."""
+    def take(self) -> usage_pb2.AgentUsage | None:
+        """Return what was added since this was asked last, so that it is counted once; None for nothing."""
         with self._lock:
-            if not self._total.ByteSize():
-                return None
-            copy = usage_pb2.AgentUsage()
-            copy.CopyFrom(self._total)
-            return copy
+            taken, self._total = self._total, usage_pb2.AgentUsage()
+        return taken if taken.ByteSize() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,13 @@ class Call:
     attempt: int
     """1 is the first."""
     idempotency_key: str
-    """The same for every attempt at the same work; empty: not recognisable."""
+    """The same for every attempt at the same work; empty: not recognisable. Of several calls with one key, which a
+    skill with effect SIDE_EFFECT serves together, this is the one that began."""
     deadline: Deadline
     """When the caller stops waiting; may be never."""
     meter: Meter = field(default_factory=Meter, repr=False, compare=False)
+    feed: Feed = field(default_factory=Feed, repr=False, compare=False)
+    begun: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     gone: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
@@ -78,6 +81,36 @@ def current_call() -> Call:
         return _current.get()
     except LookupError:
         raise LookupError("no call is being served here; current_call() is for skills") from None
+
+
+class Checkpoint:
+    """What `progress` returns. It need not be awaited; where it is, others get their turn, and a cancellation comes."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return asyncio.sleep(0).__await__()
+
+
+_CHECKPOINT: Final = Checkpoint()
+
+
+def progress(fraction: float | None = None, message: str = "") -> Checkpoint:
+    """Tell whoever watches this call how far it has come; where nobody does, nothing happens.
+
+    `await progress(0.4, "reading")` in an async skill; without `await` in a plain one, from whichever of its threads.
+    Somebody who reads slowly gets the latest, and not all.
+
+    Args:
+        fraction: Share of the work that is done, 0 to 1; None: not known.
+        message: What is being done, for people; cut at 1 KiB.
+
+    Raises:
+        LookupError: Outside of a call.
+        ValueError: For a fraction outside of 0 to 1.
+    """
+    if fraction is not None and not 0 <= fraction <= 1:  # NaN is not, either
+        raise ValueError(f"a fraction goes from 0 to 1, and {fraction!r} does not")
+    current_call().feed.post(fraction, message)
+    return _CHECKPOINT
 
 
 def report_usage(*, llm_calls: int = 0, input_tokens: int = 0, output_tokens: int = 0, cost_usd: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Runs one skill once: arguments in, a checked result out, whatever the skill does."""
+"""Runs one skill once: values in, a checked result out, whatever the skill does."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from agentmesh.agent.call import Call, set_current_call
 from agentmesh.agent.results import Written
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
-from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import code_of, reason_of
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")
 
 
-async def run_skill(skill: Skill, arguments: JsonObject, call: Call, threads: Threads) -> Written:
+async def run_skill(skill: Skill, values: dict[str, Any], call: Call, threads: Threads) -> Written:
     """Return the result of the skill. A skill that blocks runs in a thread; an async one in the caller's task.
 
-    Cancelling the caller cancels an async skill, and leaves a thread to itself.
+    Cancelling the caller cancels an async skill, and leaves a thread to itself. `call.begun` is set once the skill has
+    begun, `call.gone` when nobody waits for it any more.
 
     Raises:
-        errors.ArgumentsInvalid: Before the skill is called, or by it.
+        errors.ArgumentsInvalid: Raised by the skill.
         errors.SkillError: What the skill raised on purpose.
         errors.RemoteError: The skill let an error pass that is not its own: something that it depends on failed.
         errors.ResultError: The skill returned what must not be sent; logged, for it is a bug of the agent.
         errors.DeadlineExceeded: The skill's own timeout passed.
     Anything else that the skill raises is a bug: the interceptor logs it and answers with fixed text.
     """
-    values = skill.arguments.read(arguments)
     set_current_call(call)
     limit = asyncio.timeout(skill.timeout_seconds)
     try:
         async with limit:
-            return await _checked(skill, values, threads)
+            return await _checked(skill, values, call, threads)
     except TimeoutError:
         if not limit.expired():  # the skill's own
             raise
@@ -48,10 +47,10 @@ async def run_skill(skill: Skill, arguments: JsonObject, call: Call, threads: Th
         call.gone.set()
 
 
-async def _checked(skill: Skill, values: dict[str, Any], threads: Threads) -> Written:
+async def _checked(skill: Skill, values: dict[str, Any], call: Call, threads: Threads) -> Written:
     """Call the skill; what it raises is sorted into what the caller may know and what is a bug."""
     try:
-        return await _written(skill, values, threads)
+        return await _written(skill, values, call, threads)
     except asyncio.CancelledError as error:
         if _is_cancelled_from_outside():
             raise
@@ -71,11 +70,12 @@ async def _checked(skill: Skill, values: dict[str, Any], threads: Threads) -> Wr
         raise RuntimeError(f"skill {skill.name} raised {type(error).__name__}") from error
 
 
-async def _written(skill: Skill, values: dict[str, Any], threads: Threads) -> Written:
+async def _written(skill: Skill, values: dict[str, Any], call: Call, threads: Threads) -> Written:
     if skill.is_async:
         function = cast("Callable[..., Awaitable[object]]", skill.function)
+        call.begun.set()
         return skill.results.write(await function(**values))
-    return await threads.run(lambda: skill.results.write(skill.function(**values)))
+    return await threads.run(lambda: skill.results.write(skill.function(**values)), call.begun.set)
 
 
 def _of_another(skill: Skill, error: errors.MeshError) -> errors.RemoteError:

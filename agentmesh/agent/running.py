@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from agentmesh.agent.membership import Membership
+from agentmesh.agent.repeats import Repeats
 from agentmesh.agent.servicer import AgentServicer
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
@@ -40,6 +41,8 @@ class Program:
     skills: Mapping[str, Skill]
     lifespan: Lifespan
     max_threads: int
+    remember_seconds: float
+    """How long the answer of a SIDE_EFFECT skill is kept for calls with the same idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ async def live(program: Program, options: Options, until: Until, ready: Callable
 
 
 def _servicer(program: Program) -> AgentServicer:
-    return AgentServicer(program.card, program.skills, Threads(program.max_threads))
+    return AgentServicer(program.card, program.skills, Threads(program.max_threads), Repeats(program.remember_seconds))
 
 
 @asynccontextmanager

@@ -38,6 +38,7 @@ class Skill:
     function: Callable[..., object]
     is_async: bool
     """Whether the function is a coroutine function; others run in threads."""
+    effect: Effect
     arguments: Arguments
     results: Results
     timeout_seconds: float | None
@@ -57,6 +58,7 @@ def define_skill(
     tags: Sequence[str] = (),
     examples: Sequence[str] = (),
     timeout_seconds: float | None = None,
+    reports_progress: bool = False,
 ) -> Skill:
     """Make a skill of a function.
 
@@ -74,6 +76,7 @@ def define_skill(
         effect=effect_to_message(known_effect),
         tags=_texts(signature, "tags", tags),
         examples=_texts(signature, "examples", examples),
+        reports_progress=reports_progress,
     )
     try:
         message.input_schema.CopyFrom(to_struct(arguments.schema))
@@ -89,6 +92,7 @@ def define_skill(
         name=known_name,
         function=function,
         is_async=inspect.iscoroutinefunction(function),
+        effect=known_effect,
         arguments=arguments,
         results=results,
         timeout_seconds=timeout_seconds,

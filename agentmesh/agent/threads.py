@@ -24,9 +24,10 @@ class Threads:
     def __init__(self, limit: int = DEFAULT_THREADS) -> None:
         self._free = asyncio.Semaphore(limit)
 
-    async def run(self, function: Callable[[], T]) -> T:
+    async def run(self, function: Callable[[], T], begun: Callable[[], None]) -> T:
         """Return what the function returns, or raise what it raises; context variables are those of the caller.
 
+        `begun` is called in the event loop as soon as the function has its thread: then cancelling comes too late.
         Cancelling the caller returns at once; the thread goes on by itself, and its outcome is dropped.
         """
         await self._free.acquire()
@@ -61,4 +62,5 @@ class Threads:
         except RuntimeError:  # the system has no more threads
             self._free.release()
             raise
+        begun()
         return await outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from agentmesh.agent import Agent, RunningAgent
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.channel import open_channel
+from agentmesh.transport.client_interceptor import reading
 from agentmesh.transport.structs import from_struct, to_struct
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc
 
@@ -35,6 +37,26 @@ class Served:
         **fields: Any,  # noqa: ANN401 - of ExecuteRequest
     ) -> agent_service_pb2.ExecuteResponse:
         return await self.stub.Execute(self.request(skill, arguments, **fields))
+
+    def stream(
+        self,
+        skill: str,
+        arguments: JsonObject | None = None,
+        **fields: Any,  # noqa: ANN401 - of ExecuteRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[agent_service_pb2.ExecuteStreamResponse]]:
+        """Call a skill and read its progress; leaving the block cancels the call."""
+        request = agent_service_pb2.ExecuteStreamRequest(call=self.request(skill, arguments, **fields))
+        return reading(self.stub.ExecuteStream(request))
+
+    async def streamed(
+        self,
+        skill: str,
+        arguments: JsonObject | None = None,
+        **fields: Any,  # noqa: ANN401 - of ExecuteRequest
+    ) -> list[agent_service_pb2.ExecuteStreamResponse]:
+        """Every message of the stream."""
+        async with self.stream(skill, arguments, **fields) as messages:
+            return [message async for message in messages]
 
     @staticmethod
     def request(

@@ -160,16 +160,6 @@ async def test_a_request_that_breaks_a_rule_is_refused(serve: Serve) -> None:
     assert [v.path for v in error.violations] == ["skill"]
 
 
-async def test_execute_stream_is_not_supported_yet(serve: Serve) -> None:
-    served = await serve(adding())
-    request = agent_service_pb2.ExecuteStreamRequest(call=served.request("add", {"numbers": []}))
-    with pytest.raises(MeshError) as raised:
-        async for _ in served.stub.ExecuteStream(request):
-            pass
-    assert code_of(raised.value) is Code.UNIMPLEMENTED
-    assert reason_of(raised.value) is Reason.FIELD_NOT_SUPPORTED
-
-
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -626,6 +616,7 @@ async def test_a_call_that_waits_for_a_thread_can_be_cancelled(serve: Serve) -> 
     await started.wait()
     with pytest.raises(errors.DeadlineExceeded):
         await served.stub.Execute(served.request("block", {"number": 2}), timeout=0.05)
+    await served.stub.Describe(agent_service_pb2.DescribeRequest())  # the agent knows by now that the call is over
     release.set()
     assert await first == {"result": 1}
     assert await served.execute("block", {"number": 3}) == {"result": 3}
