@@ -8,8 +8,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from agentmesh.v1 import card_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import run_pb2
 from tests.e2e.errors import refusal_of
 from tests.e2e.mesh import running_mesh
 from tests.e2e.probe import Probe
@@ -72,7 +72,7 @@ async def test_another_content_under_the_same_request_id_is_refused(llm: Scripte
 
 async def test_a_repeated_plan_that_orders_something_orders_it_once(probe: Probe) -> None:
     request = pb.ExecutePlanRequest(
-        answer_format=pb.ANSWER_FORMAT_RAW, max_effect="EFFECT_SIDE_EFFECT", request_id="order-7"
+        answer_format=pb.ANSWER_FORMAT_RAW, max_effect=card_pb2.EFFECT_SIDE_EFFECT, request_id="order-7"
     )
     step = request.plan.steps.add(id="o", skill="probe_agent__order")
     step.arguments.update({"item": "paper"})

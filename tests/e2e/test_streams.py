@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from agentmesh.client import AsyncMeshClient, MeshClient
+from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import from_struct
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import run_event_pb2, run_pb2
@@ -19,8 +20,8 @@ from tests.e2e.probe import Probe
 from tests.fakes.planner import FixedPlanner
 from tests.fakes.synthesizer import FixedSynthesizer
 
-WAIT = {"id": "w", "skill": "probe_agent__wait"}
-ECHO = {"id": "e", "skill": "probe_agent__echo", "arguments": {"text": "hello"}}
+WAIT: JsonObject = {"id": "w", "skill": "probe_agent__wait"}
+ECHO: JsonObject = {"id": "e", "skill": "probe_agent__echo", "arguments": {"text": "hello"}}
 CANCEL_SECONDS = 10.0
 """For a cancellation to arrive; 250 ms are promised, and the machine may be busy."""
 
@@ -75,7 +76,7 @@ async def test_the_events_of_a_run_in_order_and_its_answer(waiting: Mesh, probe:
 
 
 async def test_a_run_that_fails_ends_its_stream_with_the_status_that_ask_has(probe: Probe) -> None:
-    fails = {"id": "f", "skill": "probe_agent__fail", "arguments": {"how": "not_found"}}
+    fails: JsonObject = {"id": "f", "skill": "probe_agent__fail", "arguments": {"how": "not_found"}}
     async with running_mesh(probe.agent(), minds=minds(FixedPlanner([fails]))) as mesh:
         with pytest.raises(grpc.aio.AioRpcError) as asked:
             await mesh.orchestrator.Ask(pb.AskRequest(query="?"))
