@@ -111,8 +111,8 @@ class Config(BaseModel):
         AfterValidator(checked_tokens),
         Field(
             json_schema_extra={
-                "allowed": 'JSON such as {"billing": "<token>"}: names like those of agents, each with its own token of '
-                "16 to 1024 printable characters"
+                "allowed": 'JSON such as {"billing": "<token>"}: names like those of agents, each with a token of its '
+                "own of 16 to 1024 printable characters"
             }
         ),
     ] = Field(
