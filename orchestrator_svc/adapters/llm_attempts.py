@@ -47,6 +47,8 @@ class Failure:
     """The parameter that is refused, for PARAMETER."""
     certain: bool = True
     """False if the parameter was only guessed from the provider's words."""
+    charged: bool = True
+    """False if the provider refused before a model began, so that nothing was used."""
 
 
 class Attempts:

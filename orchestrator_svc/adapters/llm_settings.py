@@ -39,6 +39,9 @@ class LlmSettings:
     the time that is left and 15 s at least, so that a retry has time; the last request gets all of it."""
     prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
     """By model; dated versions of a model need no entry of their own."""
+    reply_cap_tokens: int = 8192
+    """Most tokens of one reply where a budget limits tokens or cost; without such a budget no limit is sent. Providers
+    refuse a limit above what the model can give."""
     result_cap_bytes: int = 16_384
     """Most of one step's result that is sent for writing the answer, as JSON."""
     results_cap_bytes: int = 131_072
@@ -60,3 +63,14 @@ class LlmSettings:
                 "with azure_deployment there is one model; to fall back from one deployment to another, leave it out "
                 "and list the deployments as models"
             )
+
+    @property
+    def limit_parameters(self) -> tuple[str, ...]:
+        """The names of the limit on a reply, the first to be tried first.
+
+        OpenAI calls it `max_completion_tokens`, and its newer models refuse `max_tokens`; of the compatible servers all
+        know `max_tokens`, and some ignore the newer name without a word.
+        """
+        if self.base_url is not None:
+            return ("max_tokens", "max_completion_tokens")
+        return ("max_completion_tokens", "max_tokens")

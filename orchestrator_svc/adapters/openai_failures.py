@@ -15,8 +15,10 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from orchestrator_svc.adapters.llm_attempts import Failure, Kind
 
-OPTIONAL_PARAMETERS: Final = ("temperature", "parallel_tool_calls", "stream_options", "tool_choice")
-"""What a request can do without: some models and some servers refuse them."""
+OPTIONAL_PARAMETERS: Final = (
+    "temperature", "parallel_tool_calls", "stream_options", "tool_choice", "max_tokens", "max_completion_tokens",
+)  # fmt: skip
+"""What a request can do without, or can say by another name: some models and some servers refuse them."""
 
 _SUMMARIES: Final[Mapping[int, str]] = {
     401: "the key is not accepted",
@@ -55,14 +57,17 @@ def _of_status(error: APIStatusError, sent: Collection[str], now: float) -> Fail
     status = error.status_code
     summary = f"{_summary(status)} ({status})"
     detail = f"{status}: {_words(error)}"
+    charged = status >= 500 or status == 408
     if status == 429 and error.code in _OUT_OF_CREDIT:
-        return Failure(Kind.REFUSED, "the account has no credit left (429)", detail)
+        return Failure(Kind.REFUSED, "the account has no credit left (429)", detail, charged=charged)
     if status in _TRANSIENT or status >= 500:
-        return Failure(Kind.TRANSIENT, summary, detail, retry_after_seconds(error.response.headers, now))
+        pause = retry_after_seconds(error.response.headers, now)
+        return Failure(Kind.TRANSIENT, summary, detail, pause, charged=charged)
     parameter = _refused_parameter(error, sent) if status in (400, 422) else ""
     if parameter:
-        return Failure(Kind.PARAMETER, summary, detail, parameter=parameter, certain=error.param == parameter)
-    return Failure(Kind.REFUSED, summary, detail)
+        certain = error.param == parameter
+        return Failure(Kind.PARAMETER, summary, detail, parameter=parameter, certain=certain, charged=charged)
+    return Failure(Kind.REFUSED, summary, detail, charged=charged)
 
 
 def _summary(status: int) -> str:

@@ -43,6 +43,7 @@ class Router:
         Raises:
             LlmUnavailable: No completion within the share of the deadline.
             LlmRefused: The provider refused for good.
+            BudgetExceeded: The budget of the run does not allow the completion.
             ModelPlanInvalid: The planner's plan is not sound; with every violation.
             EffectNotAllowed: The plan uses a skill above `max_effect`, or there is none below it.
             UnknownSkill: `allowed_skills` names a skill that does not exist.

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import LlmRefused, LlmUnavailable
+from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.app.run import AnswerSource, Run
 from orchestrator_svc.app.run_events import AnswerReset, AnswerToken
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
+from orchestrator_svc.core.verdict import RunOutcome
 
 _log = structlog.get_logger(__name__)
 
@@ -58,13 +59,20 @@ class Writer:
             return
         brief = Brief(run.question, plan, run.outcomes, catalog)
         with run.timed("synthesize"):
-            answer = await self._by_model(brief, run, deadline) if plan.steps else None
+            try:
+                answer = await self._by_model(brief, run, deadline) if plan.steps else None
+            except BudgetExceeded as error:
+                _log.info("the renderer answers: the budget allows no model", run_id=run.id, reason=str(error))
+                answer, brief, run.outcome = None, replace(brief, over_budget=True), RunOutcome.PARTIAL
             run.answer_source = AnswerSource.RENDERED if answer is None else AnswerSource.LLM
             run.answer = await self._written(self._renderer, brief, run, deadline) if answer is None else answer
 
     async def _by_model(self, brief: Brief, run: Run, deadline: Deadline) -> str | None:
         """The model's answer; None without a model, or when it failed for good or wrote nothing: the agents' work is
         not thrown away.
+
+        Raises:
+            BudgetExceeded: The budget does not allow the completion.
         """
         if self._model is None:
             return None

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
-from agentmesh.errors import AllStepsFailed, Code
-from orchestrator_svc.core.outcome import Outcome, StepOutcome
+from agentmesh.errors import AllStepsFailed, BudgetExceeded, Code, Violation, ViolationReason
+from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
 from orchestrator_svc.core.plan import Plan
 
 
@@ -29,27 +29,38 @@ def judge(plan: Plan, outcomes: Mapping[str, Outcome]) -> RunOutcome:
     """The outcome of a run whose steps have all ended.
 
     A required step that was skipped because of a failure counts as failed, also if what failed was optional: the work
-    that was required is not there.
+    that was required is not there. Where only the budget of the run kept steps from succeeding, single items of a
+    for_each step are results enough.
 
     Raises:
         AllStepsFailed: None succeeded and at least one failed. The message has the first failure in plan order.
+        BudgetExceeded: The same, and only the budget is to blame.
     """
     if not plan.steps:
         return RunOutcome.NO_AGENT
     broken = [step for step in plan.steps if outcomes[step.id].broken]
     if broken and not any(outcomes[step.id].succeeded for step in plan.steps):
-        raise _all_failed([(step.id, outcomes[step.id]) for step in broken])
+        failures = {step.id: outcomes[step.id] for step in broken if outcomes[step.id].kind is not StepOutcome.SKIPPED}
+        parts = [part for outcome in failures.values() for part in _parts(outcome)]
+        if any(part.reason is not StepReason.BUDGET_EXCEEDED for part in parts):
+            raise _all_failed(failures, parts)
+        if not any(item.succeeded for outcome in failures.values() for item in outcome.items or ()):
+            raise _budget_exceeded(parts[0])
     return RunOutcome.PARTIAL if any(not step.optional for step in broken) else RunOutcome.COMPLETE
 
 
-def _all_failed(broken: Sequence[tuple[str, Outcome]]) -> AllStepsFailed:
-    failures = [(step_id, outcome) for step_id, outcome in broken if outcome.kind is not StepOutcome.SKIPPED]
-    step_id, first = failures[0]
+def _all_failed(failures: Mapping[str, Outcome], parts: Sequence[Outcome]) -> AllStepsFailed:
+    step_id, first = next(iter(failures.items()))
     return AllStepsFailed(
         f"no step succeeded; the first failure is `{step_id}`: {first.reason}: {first.message}",
-        code=_code([part for _, outcome in failures for part in _parts(outcome)]),
+        code=_code(parts),
         metadata={"step_id": step_id, "step_reason": str(first.reason)},
     )
+
+
+def _budget_exceeded(first: Outcome) -> BudgetExceeded:
+    limit = Violation("budget.agent_calls", ViolationReason.LIMIT, first.message)
+    return BudgetExceeded(f"no step succeeded: {first.message}", violations=[limit])
 
 
 def _parts(outcome: Outcome) -> Iterator[Outcome]:

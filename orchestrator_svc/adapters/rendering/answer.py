@@ -1,4 +1,7 @@
-"""The answer as paragraphs: what is missing first, then a section for each step."""
+"""The answer as paragraphs: what is missing first, then a section for each step.
+
+When the budget of a run did not allow a model to write, the very first sentence says so.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,9 @@ MOST_BYTES: Final = 16 * 1024
 _MISSING_BYTES: Final = 4 * 1024
 _MOST_MISSING: Final = 10
 _MOST_SECTIONS: Final = 40
+_OVER_BUDGET: Final = (
+    "The budget of this question did not allow a language model to write the answer; this is what the agents gave."
+)
 
 
 def paragraphs(brief: Brief) -> Iterator[str]:
@@ -43,8 +49,9 @@ class _Answer:
     def lines(self) -> list[str]:
         missing = fit(self._missing(), _MISSING_BYTES)
         partial = any(outcome.broken and not step.optional for step, outcome in self._ended)
-        sections = self._sections(MOST_BYTES - sum(map(size_of, missing)))
-        return [*missing, "", *sections] if partial else [*sections, "", *missing]
+        note = [_OVER_BUDGET, ""] if self._brief.over_budget else []
+        sections = self._sections(MOST_BYTES - sum(map(size_of, (*note, *missing))))
+        return [*note, *missing, "", *sections] if partial else [*note, *sections, "", *missing]
 
     def _missing(self) -> Iterator[str]:
         broken = [(step, outcome) for step, outcome in self._ended if outcome.broken]

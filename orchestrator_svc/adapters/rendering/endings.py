@@ -34,6 +34,7 @@ WORDS: Final = {
     StepReason.BUDGET_EXHAUSTED: "there was no time left for it",
     StepReason.DEADLINE_EXCEEDED: "the agent did not answer in time",
     StepReason.RUN_CANCELLED: "it was cancelled",
+    StepReason.BUDGET_EXCEEDED: "the budget of this question allows no further call of an agent",
 }
 """Why something is missing; the reasons of what was skipped need other steps for their words."""
 _TELLING: Final = frozenset({

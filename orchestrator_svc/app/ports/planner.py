@@ -70,6 +70,7 @@ class Planner(Protocol):
         Raises:
             errors.LlmUnavailable: No model gave a completion in time.
             errors.LlmRefused: The provider refused for good.
+            errors.BudgetExceeded: The budget of the run does not allow what is needed.
             core.validate.PlanRejected: What the model chose cannot be read as a plan.
         """
         ...

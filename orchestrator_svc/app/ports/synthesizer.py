@@ -24,6 +24,8 @@ class Brief:
     """How each step ended, by step id."""
     catalog: Catalog
     """What the request may use of what the mesh can do; what an answer to a plan without steps is about."""
+    over_budget: bool = False
+    """True for a renderer that writes because the budget of the run did not allow a model to; the answer says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +42,6 @@ class Synthesizer(Protocol):
         Raises:
             errors.LlmUnavailable: No model gave a whole answer in time; pieces that were given are void.
             errors.LlmRefused: The provider refused for good.
+            errors.BudgetExceeded: The budget of the run does not allow what is needed; pieces that were given are void.
         """
         ...
