@@ -27,6 +27,7 @@ from orchestrator_svc.core.verdict import RunOutcome
 DEFAULT_PAGE_SIZE: Final = 50
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime.max.replace(tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TOKEN: Final = struct.Struct(">B8sq16s")
 """Version; the beginning of the digest of the filters; microseconds since 1970; run id.
@@ -84,9 +85,9 @@ def _moment(
     bound: Timestamp = getattr(request, field)
     try:
         moment = bound.ToDatetime(tzinfo=UTC)
-        return moment + _MICROSECOND if bound.nanos % 1000 else moment
-    except (ValueError, OverflowError):
+    except ValueError:
         raise _invalid(field, "is no time of the years 1 to 9999") from None
+    return moment + _MICROSECOND if bound.nanos % 1000 and moment < _END else moment
 
 
 def _token_of(position: RunPosition, wanted: RunFilter) -> str:
@@ -96,15 +97,23 @@ def _token_of(position: RunPosition, wanted: RunFilter) -> str:
 
 
 def _position_of(token: str, wanted: RunFilter) -> RunPosition:
+    unpacked = _unpacked(token)
+    if unpacked is None:
+        raise _invalid("page_token", "is not the token of a page; leave it out to begin with the first page")
+    fingerprint, position = unpacked
+    if fingerprint != _fingerprint(wanted):
+        raise _invalid("page_token", "belongs to a list with other filters; leave it out to begin with the first page")
+    return position
+
+
+def _unpacked(token: str) -> tuple[bytes, RunPosition] | None:
     try:
         packed = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
         version, fingerprint, microseconds, run_id = _TOKEN.unpack(packed)
         position = RunPosition(_EPOCH + timedelta(microseconds=microseconds), run_id.hex())
     except (binascii.Error, struct.error, OverflowError):
-        raise _invalid("page_token", "is not the token of a page; leave it out to begin with the first") from None
-    if version != _VERSION or fingerprint != _fingerprint(wanted):
-        raise _invalid("page_token", "belongs to a list with other filters; begin with the first page, without a token")
-    return position
+        return None
+    return (fingerprint, position) if version == _VERSION else None
 
 
 def _fingerprint(wanted: RunFilter) -> bytes:
