@@ -19,7 +19,7 @@ from agent_svcs.analytics_agent.sampler import MeshServices, Sampler
 from agent_svcs.analytics_agent.settings import Settings
 from agent_svcs.analytics_agent.store import Store
 from agent_svcs.analytics_agent.trends import build_trends
-from agentmesh.agent import Agent
+from agentmesh.agent import Agent, progress
 
 _log: Final = structlog.get_logger(scope="agent_svcs.analytics_agent")
 
@@ -47,6 +47,7 @@ class _Analytics:
         self.agent.skill(
             effect="READ_ONLY",
             timeout_seconds=15.0,
+            reports_progress=True,
             tags=["trends", "statistics", "anomaly", "history", "time series", "outlier", "slope"],
             examples=[
                 "How did CPU usage develop over the last hour?",
@@ -76,7 +77,7 @@ class _Analytics:
             window_minutes: How far back to look, 1 to 1440 minutes.
         """
         assert self._history is not None, "skills are called while the agent runs"
-        return build_trends(self._history, entity, metric, window_minutes)
+        return build_trends(self._history, entity, metric, window_minutes, progress)
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:

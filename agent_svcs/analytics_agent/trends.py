@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -21,16 +22,38 @@ MOST_SAMPLES: Final = 720
 """Of one series for the detector: an hour at the default interval. Longer ones are averaged down to it."""
 
 
-def build_trends(history: History, entity: str, metric: str | None, window_minutes: int) -> Trends:
+Progress: TypeAlias = Callable[[float, str], object]
+"""Takes the share of the work that is done, and what is looked at next."""
+
+
+def _to_nobody(_share: float, _text: str) -> None:
+    """Where nobody watches."""
+
+
+def build_trends(
+    history: History,
+    entity: str,
+    metric: str | None,
+    window_minutes: int,
+    progress: Progress = _to_nobody,
+) -> Trends:
     """What the last `window_minutes` show of one metric, or of all, of every component that the entity covers.
+
+    `progress` is called before each metric of a component is looked at.
 
     Raises errors.NotFound naming the nearest for an unknown entity, or a metric that it does not have.
     """
     keys = _keys(entity, metric)
     window = history.window(keys, 60.0 * window_minutes)
-    anomalies = [one for series in window.series for one in _anomalies(series, window)]
-    anomalies.sort(key=lambda one: (-one.score, one.component, one.metric, one.at))
     inside = [series.since(window.start) for series in window.series]
+    anomalies: list[Anomaly] = []
+    metrics: list[MetricTrend] = []
+    for done, (series, recent) in enumerate(zip(window.series, inside, strict=True)):
+        progress(done / len(inside), f"{series.metric} of {series.component}")
+        anomalies += _anomalies(series, window)
+        if recent.values.size:
+            metrics.append(_statistics(recent))
+    anomalies.sort(key=lambda one: (-one.score, one.component, one.metric, one.at))
     return Trends(
         entity=entity,
         components=list(dict.fromkeys(component for component, _ in keys)),
@@ -40,7 +63,7 @@ def build_trends(history: History, entity: str, metric: str | None, window_minut
         note=_note(window, inside),
         anomalies=anomalies[:MOST_ANOMALIES],
         anomaly_count=len(anomalies),
-        metrics=[_statistics(series) for series in inside if series.values.size],
+        metrics=metrics,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from agent_svcs.analytics_agent.metrics import METRICS
 from agent_svcs.analytics_agent.recordings import SHIPPED, read_recording
 from agent_svcs.analytics_agent.settings import Settings, read_settings
 from agent_svcs.analytics_agent.skills import build_agent
@@ -13,6 +14,9 @@ from agent_svcs.components import COMPONENTS
 from agentmesh import errors
 from agentmesh.env import EnvironmentInvalid
 from agentmesh.jsonvalues import Json
+from agentmesh.transport import from_struct, open_channel, reading, to_struct
+from agentmesh.v1 import agent_service_pb2
+from agentmesh.v1.agent_service_pb2_grpc import AgentStub
 from tests.agents.conftest import Serve
 
 
@@ -107,3 +111,19 @@ def test_the_settings_are_read_from_the_environment_and_every_mistake_is_named()
         f"{prefix}INTERVAL_SECONDS",
         f"{prefix}RETENTION_HOURS",
     ]
+
+
+async def test_somebody_who_watches_sees_which_metric_is_looked_at() -> None:
+    agent = build_agent(Settings())
+    (skill,) = agent.card().skills
+    assert skill.reports_progress
+    request = agent_service_pb2.ExecuteRequest(skill="get_trends", arguments=to_struct({"entity": "data_agent"}))
+    async with await agent.start() as running, open_channel(running.address) as channel:
+        stream = AgentStub(channel).ExecuteStream(agent_service_pb2.ExecuteStreamRequest(call=request))
+        async with reading(stream) as messages:
+            *before, last = [message async for message in messages]
+    assert from_struct(last.result.result)["entity"] == "data_agent"
+    shares = [message.progress.fraction for message in before]
+    assert shares, "the latest is always read"
+    assert shares == sorted(shares)
+    assert {message.progress.message for message in before} <= {f"{one} of data_agent" for one in METRICS["data_agent"]}
