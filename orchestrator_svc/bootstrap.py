@@ -35,6 +35,7 @@ from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.run_store import RunStore
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
+from orchestrator_svc.app.retry import RetryPolicy
 from orchestrator_svc.app.route import RouteLimits, Router
 from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
@@ -150,6 +151,13 @@ def _answering(config: Config, minds: Minds, membership: Membership, caller: Age
                 skill_timeout_seconds=config.skill_timeout_seconds,
                 max_concurrent_calls=config.max_concurrent_calls,
                 max_fan_out=config.max_fan_out,
+                retry=RetryPolicy(
+                    max_attempts=config.max_attempts,
+                    backoff_seconds=config.retry_backoff_seconds,
+                    max_backoff_seconds=config.retry_max_backoff_seconds,
+                    share=config.retry_share,
+                    burst=config.retry_burst,
+                ),
             ),
         ),
         writer=Writer(

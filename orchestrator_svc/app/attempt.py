@@ -1,15 +1,22 @@
-"""What a call that gave no reply means for its step."""
+"""One attempt at an agent call: it is sent, followed and judged."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agentmesh import errors
 from agentmesh.cards import Effect
+from agentmesh.deadline import Deadline
 from agentmesh.errors import MeshError
-from orchestrator_svc.app.ports.agent_caller import CallFailed
+from agentmesh.jsonvalues import OFF_LOOP_BYTES
+from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
+from orchestrator_svc.app.run import Run
+from orchestrator_svc.app.run_events import StepProgress, StepStarted
 from orchestrator_svc.core.catalog import Skill
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
+from orchestrator_svc.core.results import accept
 
 _REASONS: Final[dict[type[MeshError], StepReason]] = {
     errors.Unreachable: StepReason.AGENT_UNAVAILABLE,
@@ -24,13 +31,43 @@ _REASONS: Final[dict[type[MeshError], StepReason]] = {
 """Errors with a reason of their own; every other one is AGENT_ERROR."""
 
 
-def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
-    """The outcome of a step, or of an item, whose only attempt failed.
+@dataclass(slots=True)
+class Sent:
+    """What has gone out for one step so far, attempts that have not ended included."""
 
-    A SIDE_EFFECT that was sent without an answer may or may not have happened: `effect_unknown`.
-    """
+    attempts: int = 0
+    reached: int = 0
+    """Attempts that may have reached the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an attempt ended."""
+
+    outcome: Outcome
+    """Of the step, or the item, were this its only attempt."""
+    failure: CallFailed | None = None
+    """None if the agent answered OK, or if nobody was to be called."""
+
+
+async def attempt(caller: AgentCaller, call: AgentCall, deadline: Deadline, run: Run, sent: Sent) -> Attempt:
+    """Send a call once; what the agent spends goes to the account of the run, what is heard of it into its journal."""
+    watcher = _Watcher(call, run, sent)
+    try:
+        reply = await caller.call(call, deadline, watcher)
+    except CallFailed as failure:
+        run.ledger.record_agent_spending(failure.spending)
+        if not failure.sent:
+            sent.reached -= watcher.attempts
+        return Attempt(replace(outcome_of_failure(call.skill, failure), attempts=watcher.attempts), failure)
+    run.ledger.record_agent_spending(reply.spending)
+    outcome = await _accepted(call.skill, reply)
+    return Attempt(replace(outcome, attempts=watcher.attempts, reached=True, endpoint=reply.endpoint))
+
+
+def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
+    """The outcome of a step, or of an item, whose attempt gave no reply."""
     error = failure.error
-    unanswered = isinstance(error, (errors.Unreachable, errors.DeadlineExceeded))
     timed_out = isinstance(error, errors.DeadlineExceeded)
     reason = _REASONS.get(type(error), StepReason.AGENT_ERROR)
     if timed_out:
@@ -42,7 +79,45 @@ def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
         code=failure.code,
         agent_reason=failure.agent_reason,
         transient=error.transient or timed_out,
-        attempts=int(reason not in (StepReason.NO_ENDPOINT, StepReason.BUDGET_EXHAUSTED)),
+        reached=failure.sent,
         endpoint=failure.endpoint,
-        effect_unknown=skill.effect is Effect.SIDE_EFFECT and failure.sent and unanswered,
+        effect_unknown=skill.effect is Effect.SIDE_EFFECT and _effect_unknown(failure),
     )
+
+
+def _effect_unknown(failure: CallFailed) -> bool:
+    """True if it was sent and not answered, or if the agent answered that it does not know either."""
+    if isinstance(failure.error, (errors.Unreachable, errors.DeadlineExceeded, errors.RunCancelled)):
+        return failure.sent
+    return failure.error.metadata.get("effect_unknown") == "true"
+
+
+@dataclass(slots=True)
+class _Watcher:
+    """Implements `CallWatcher`."""
+
+    call: AgentCall
+    run: Run
+    all: Sent
+    attempts: int = 0
+    """1 once it was sent."""
+
+    @property
+    def wants_progress(self) -> bool:
+        return self.run.journal.is_read
+
+    def sent(self, endpoint: str) -> None:
+        self.attempts += 1
+        self.all.attempts += 1
+        self.all.reached += 1
+        self.run.journal.write(StepStarted(self.call.step_id, self.call.item_index, self.call.attempt, endpoint))
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        self.run.journal.write(StepProgress(self.call.step_id, self.call.item_index, fraction, message))
+
+
+async def _accepted(skill: Skill, reply: AgentReply) -> Outcome:
+    """Check a result; a large one in a thread, because a megabyte takes tens of milliseconds."""
+    if reply.wire_bytes <= OFF_LOOP_BYTES:
+        return accept(skill, reply.result)
+    return await asyncio.to_thread(accept, skill, reply.result)

@@ -7,25 +7,21 @@ raise, and then every call in flight is cancelled, down to the agents.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
-from agentmesh.errors import BudgetExceeded
-from agentmesh.jsonvalues import OFF_LOOP_BYTES, digest
-from orchestrator_svc.app.attempt import outcome_of_failure
-from orchestrator_svc.app.journal import Journal
-from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
+from orchestrator_svc.app.attempts import Attempts
+from orchestrator_svc.app.ports.agent_caller import AgentCaller
+from orchestrator_svc.app.retry import Retries, RetryPolicy
 from orchestrator_svc.app.run import Run, StepRecord
-from orchestrator_svc.app.run_events import StepProgress, StepStarted
 from orchestrator_svc.core.critical_path import critical_path
-from orchestrator_svc.core.events import Call, Event, StepReady
-from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, failed, gather
+from orchestrator_svc.core.events import Event, StepReady
+from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
 from orchestrator_svc.core.plan import Plan, Step
-from orchestrator_svc.core.results import accept
 from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
 
 
@@ -38,39 +34,56 @@ class ExecuteLimits:
     max_concurrent_calls: int = 32
     """Agent calls in flight for one run."""
     max_fan_out: int = MAX_FAN_OUT
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Executor:
     """Runs plans over an agent caller."""
 
-    def __init__(self, caller: AgentCaller, limits: ExecuteLimits) -> None:
+    def __init__(
+        self, caller: AgentCaller, limits: ExecuteLimits, *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        """Keep the retry budgets of agents over all plans.
+
+        Args:
+            caller: Calls agents.
+            limits: The bounds.
+            jitter: Gives a number from 0 up to 1, for the pauses between attempts.
+        """
         self._caller = caller
         self._limits = limits
+        self._retries = Retries(limits.retry, jitter)
 
     async def execute(self, run: Run, plan: Plan, deadline: Deadline) -> None:
         """Run every step of the plan and note in the run how each ended; returns when all have."""
         with run.timed("execute"):
-            await _Execution(run, plan, deadline, self._caller, self._limits).drive()
+            await _Execution(run, plan, self._attempts(run, deadline), self._limits.max_fan_out).drive()
         run.timings.critical_path = critical_path(plan, {name: record.seconds for name, record in run.steps.items()})
+
+    def _attempts(self, run: Run, deadline: Deadline) -> Attempts:
+        return Attempts(
+            run,
+            deadline,
+            self._caller,
+            self._retries,
+            timeout_seconds=self._limits.skill_timeout_seconds,
+            max_at_once=self._limits.max_concurrent_calls,
+        )
 
 
 class _Execution:
     """One plan being run."""
 
-    def __init__(self, run: Run, plan: Plan, deadline: Deadline, caller: AgentCaller, limits: ExecuteLimits) -> None:
+    def __init__(self, run: Run, plan: Plan, attempts: Attempts, max_fan_out: int) -> None:
         self._run = run
         self._plan = plan
-        self._deadline = deadline
-        self._caller = caller
-        self._limits = limits
-        self._places = asyncio.Semaphore(limits.max_concurrent_calls)
+        self._attempts = attempts
+        self._max_fan_out = max_fan_out
         self._ended: asyncio.Queue[tuple[str, Outcome]] = asyncio.Queue()
         self._started: dict[str, tuple[datetime, float]] = {}
-        self._attempts: Counter[str] = Counter()
-        """Calls begun, by step."""
 
     async def drive(self) -> None:
-        schedule = Schedule(self._plan, now=self._run.started_at, max_fan_out=self._limits.max_fan_out)
+        schedule = Schedule(self._plan, now=self._run.started_at, max_fan_out=self._max_fan_out)
         try:
             async with asyncio.TaskGroup() as group:
                 self._follow(schedule.start(), group)
@@ -98,60 +111,14 @@ class _Execution:
     async def _run_step(self, ready: StepReady) -> None:
         step = ready.step
         if step.for_each is None:
-            outcome = await self._call(step, ready.calls[0])
+            outcome = await self._attempts.make(step, ready.calls[0])
         else:
             outcomes = dict(ready.settled)
             async with asyncio.TaskGroup() as group:
-                tasks = {call.index: group.create_task(self._call(step, call)) for call in ready.calls}
+                tasks = {call.index: group.create_task(self._attempts.make(step, call)) for call in ready.calls}
             outcomes.update({index: task.result() for index, task in tasks.items() if index is not None})
             outcome = gather([outcomes[index] for index in sorted(outcomes)], optional=step.optional)
         self._ended.put_nowait((step.id, outcome))
-
-    async def _call(self, step: Step, call: Call) -> Outcome:
-        async with self._places:
-            if self._deadline.expired:
-                return Outcome(
-                    StepOutcome.TIMED_OUT,
-                    StepReason.BUDGET_EXHAUSTED,
-                    "the time of the run was used up before the call could be sent",
-                    transient=True,
-                )
-            return await self._attempt(step, call)
-
-    async def _attempt(self, step: Step, call: Call) -> Outcome:
-        try:
-            self._run.ledger.claim_agent_call()
-        except BudgetExceeded as error:
-            return failed(StepReason.BUDGET_EXCEEDED, error.message)
-        self._attempts[step.id] += 1
-        seconds = step.skill.timeout_seconds or self._limits.skill_timeout_seconds
-        agent_call = self._agent_call(step, call)
-        try:
-            reply = await self._caller.call(
-                agent_call, self._deadline.at_most(seconds), _AttemptWatcher(agent_call, self._run.journal)
-            )
-        except CallFailed as failure:
-            self._run.ledger.record_agent_spending(failure.spending)
-            outcome = outcome_of_failure(step.skill, failure)
-            if not outcome.attempts:
-                self._run.ledger.return_agent_call()
-            return outcome
-        self._run.ledger.record_agent_spending(reply.spending)
-        return replace(await _accepted(step, reply), attempts=1, endpoint=reply.endpoint)
-
-    def _agent_call(self, step: Step, call: Call) -> AgentCall:
-        request = self._run.request
-        origin = [request.caller, request.request_id or self._run.id]
-        key = digest([*origin, step.id, call.index, step.skill.id, call.arguments])
-        return AgentCall(
-            skill=step.skill,
-            arguments=call.arguments,
-            run_id=self._run.id,
-            step_id=step.id,
-            item_index=call.index,
-            attempt=1,
-            idempotency_key=key,
-        )
 
     def _record(self, step: Step, outcome: Outcome) -> None:
         started = self._started.get(step.id)
@@ -173,36 +140,12 @@ class _Execution:
                 self._record(step, self._cancelled(step))
 
     def _cancelled(self, step: Step) -> Outcome:
-        attempts = self._attempts[step.id]
+        sent = self._attempts.sent(step.id)
         return Outcome(
             StepOutcome.CANCELLED,
             StepReason.RUN_CANCELLED,
             "the run was cancelled",
-            attempts=attempts,
-            effect_unknown=attempts > 0 and step.skill.effect is Effect.SIDE_EFFECT,
+            attempts=sent.attempts,
+            reached=sent.reached > 0,
+            effect_unknown=sent.reached > 0 and step.skill.effect is Effect.SIDE_EFFECT,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _AttemptWatcher:
-    """Implements `CallWatcher`: what is heard of an attempt goes into the journal of the run."""
-
-    call: AgentCall
-    journal: Journal
-
-    @property
-    def wants_progress(self) -> bool:
-        return self.journal.is_read
-
-    def sent(self, endpoint: str) -> None:
-        self.journal.write(StepStarted(self.call.step_id, self.call.item_index, self.call.attempt, endpoint))
-
-    def progress(self, fraction: float | None, message: str) -> None:
-        self.journal.write(StepProgress(self.call.step_id, self.call.item_index, fraction, message))
-
-
-async def _accepted(step: Step, reply: AgentReply) -> Outcome:
-    """Check a result; a large one in a thread, because a megabyte takes tens of milliseconds."""
-    if reply.wire_bytes <= OFF_LOOP_BYTES:
-        return accept(step.skill, reply.result)
-    return await asyncio.to_thread(accept, step.skill, reply.result)

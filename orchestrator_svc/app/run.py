@@ -124,10 +124,10 @@ class Run:
 
     @property
     def may_have_changed_things(self) -> bool:
-        """Whether a SIDE_EFFECT was started: then a repetition of the request must not run afresh."""
+        """Whether a SIDE_EFFECT may have started: then a repetition of the request must not run afresh."""
         steps = () if self.plan is None else self.plan.steps
         return any(
-            step.skill.effect is Effect.SIDE_EFFECT and self.steps[step.id].outcome.attempts > 0
+            step.skill.effect is Effect.SIDE_EFFECT and self.steps[step.id].outcome.reached
             for step in steps
             if step.id in self.steps
         )

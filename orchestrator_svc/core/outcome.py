@@ -68,6 +68,9 @@ class Outcome:
     because_of: tuple[str, ...] = ()
     """The absent steps that made this one SKIPPED."""
     attempts: int = 0
+    """Calls that went out, whether they arrived or not."""
+    reached: bool = False
+    """True if one of them may have reached the agent."""
     endpoint: str = ""
     effect_unknown: bool = False
 
@@ -113,6 +116,7 @@ def gather(items: Sequence[Outcome], *, optional: bool) -> Outcome:
         items=tuple(items),
         result_bytes=sum(item.result_bytes for item in items),
         attempts=sum(item.attempts for item in items),
+        reached=any(item.reached for item in items),
         endpoint=next((item.endpoint for item in reversed(items) if item.endpoint), ""),
         effect_unknown=any(item.effect_unknown for item in items),
     )

@@ -26,6 +26,7 @@ from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.request import RunRequest
+from orchestrator_svc.app.retry import RetryPolicy
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
@@ -120,7 +121,8 @@ async def test_a_step_starts_while_a_sibling_of_what_it_needs_still_runs(catalog
 async def test_an_error_of_an_agent_is_the_outcome_of_its_step(
     catalog: Catalog, error: MeshError, kind: StepOutcome, reason: StepReason, code: Code
 ) -> None:
-    run, _ = await execute(catalog, [{"id": "a", "skill": "one__read"}], {"one__read": failing(error)})
+    once = ExecuteLimits(retry=RetryPolicy(max_attempts=1))
+    run, _ = await execute(catalog, [{"id": "a", "skill": "one__read"}], {"one__read": failing(error)}, limits=once)
     outcome = run.steps["a"].outcome
     assert (outcome.kind, outcome.reason, outcome.code, outcome.message) == (kind, reason, code, error.message)
     assert (outcome.attempts, outcome.endpoint) == (1, "fake:one")

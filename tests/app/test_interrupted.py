@@ -84,14 +84,14 @@ async def test_a_result_that_came_as_the_run_was_cancelled_is_kept(catalog: Cata
 
 
 @pytest.mark.parametrize(
-    ("sent", "reason", "attempts"),
-    [(False, StepReason.BUDGET_EXHAUSTED, 0), (True, StepReason.DEADLINE_EXCEEDED, 1)],
+    ("sent", "reason"),
+    [(False, StepReason.BUDGET_EXHAUSTED), (True, StepReason.DEADLINE_EXCEEDED)],
     ids=["never sent", "sent"],
 )
-def test_a_call_for_which_no_time_was_left_was_no_attempt(*, sent: bool, reason: StepReason, attempts: int) -> None:
+def test_a_call_for_which_no_time_was_left_did_not_time_out_at_its_agent(*, sent: bool, reason: StepReason) -> None:
     failure = CallFailed(DeadlineExceeded("late"), code=Code.DEADLINE_EXCEEDED, endpoint="host:1", sent=sent)
     outcome = outcome_of_failure(skill("one__read"), failure)
-    assert (outcome.kind, outcome.reason, outcome.attempts) == (StepOutcome.TIMED_OUT, reason, attempts)
+    assert (outcome.kind, outcome.reason, outcome.reached) == (StepOutcome.TIMED_OUT, reason, sent)
 
 
 async def test_a_model_that_writes_nothing_leaves_the_answer_to_the_renderer(catalog: Catalog) -> None:
