@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentmesh.errors import AllStepsFailed, Code
+from agentmesh.errors import AllStepsFailed, BudgetExceeded, Code, Violation, ViolationReason
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
 from orchestrator_svc.core.plan import Plan
@@ -27,6 +27,8 @@ def unavailable() -> Outcome:
 
 
 BROKEN = error(Code.UNKNOWN)
+ALLOWED = "the budget of this run allows 3 agent calls"
+OVER_BUDGET = Outcome(StepOutcome.FAILED, StepReason.BUDGET_EXCEEDED, ALLOWED)
 
 
 def judged(*steps: JsonObject, answers: Answers) -> RunOutcome:
@@ -165,6 +167,43 @@ class TestAllFailed:
         raised = failed(step("a", for_each=[0, 1]), answers={"a": lambda call: items[call.index or 0]})
         assert raised.code is code
         assert raised.metadata["step_reason"] == "ITEMS_FAILED"
+
+
+class TestOverBudget:
+    def test_a_step_without_a_call_beside_one_that_succeeded_makes_it_partial(self) -> None:
+        assert judged(step("a"), step("b"), answers={"b": OVER_BUDGET}) is RunOutcome.PARTIAL
+
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            [step("a")],
+            [step("a"), step("b", depends_on=["a"])],
+            [step("z", when="1 > 2"), step("a")],
+            [step("a", for_each=[0, 1])],
+            [step("a", optional=True)],
+        ],
+        ids=["alone", "with one that needed it", "beside a false condition", "items", "optional"],
+    )
+    def test_without_a_result_the_error_is_the_budget(self, steps: list[JsonObject]) -> None:
+        with pytest.raises(BudgetExceeded) as raised:
+            judged(*steps, answers={"a": OVER_BUDGET})
+        assert raised.value.message == f"no step succeeded: {ALLOWED}"
+        assert raised.value.violations == (Violation("budget.agent_calls", ViolationReason.LIMIT, ALLOWED),)
+
+    @pytest.mark.parametrize("other", [BROKEN, LATE], ids=["failed", "timed out"])
+    def test_beside_another_failure_the_budget_is_not_to_blame(self, other: Outcome) -> None:
+        raised = failed(step("a"), step("b"), answers={"a": OVER_BUDGET, "b": other})
+        assert raised.code is Code.FAILED_PRECONDITION
+        assert raised.metadata["step_reason"] == "BUDGET_EXCEEDED"
+
+    def test_items_that_were_within_it_are_results(self) -> None:
+        answers: Answers = {"a": lambda call: OVER_BUDGET if call.index else OK}
+        assert judged(step("a", for_each=[0, 1]), answers=answers) is RunOutcome.PARTIAL
+
+    def test_items_that_failed_by_themselves_are_not(self) -> None:
+        items = [OK, BROKEN, OVER_BUDGET]
+        raised = failed(step("a", for_each=[0, 1, 2]), answers={"a": lambda call: items[call.index or 0]})
+        assert raised.code is Code.FAILED_PRECONDITION
 
 
 class TestGather:
