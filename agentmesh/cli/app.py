@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from agentmesh.cards import Effect
+from agentmesh.cli import options, runs_app
 from agentmesh.cli.exits import MEANINGS
+from agentmesh.cli.options import DEFAULT_ADDRESS
 from agentmesh.cli.plugins import PluginGroup
-
-DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
-_HIGHEST_PORT: Final = 65_535
 
 _ABOUT: Final = "Ask a mesh of AI agents: one question is routed once, its plan runs, one answer comes back."
 _FIRST_STEPS: Final = 'First `agentmesh up`, then in another terminal `agentmesh ask "What are the current metrics?"`.'
@@ -54,9 +51,7 @@ def build_command(invocation: Invocation) -> Callable[..., Any]:
     app.command()(plan)
     app.command(name="run")(run_plan)
     app.command()(agents)
-    runs = typer.Typer(no_args_is_help=True, rich_markup_mode=markup, help="Look at runs that have been.")
-    runs.command(name="show")(show_run)
-    app.add_typer(runs, name="runs")
+    app.add_typer(runs_app.build(markup), name="runs")
     return typer.main.get_command(app)
 
 
@@ -70,67 +65,32 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _positive(value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise typer.BadParameter("must be more than 0 seconds")
-    return value
-
-
-def _address(value: str) -> str:
-    if not value.strip() or any(character.isspace() for character in value):
-        raise typer.BadParameter("must be host:port, unix:/path or another gRPC target")
-    if value.startswith(("http:", "https:")):
-        raise typer.BadParameter("must be host:port without a scheme: this is gRPC, no web page")
-    port = value.rpartition(":")[2]
-    if port.isdecimal() and int(port) > _HIGHEST_PORT:  # gRPC would take the remainder of 65536
-        raise typer.BadParameter(f"has port {port}, and {_HIGHEST_PORT} is the highest")
-    return value
-
-
-Address = Annotated[
-    str,
-    typer.Option(
-        envvar="AGENTMESH_ORCHESTRATOR_ADDRESS",
-        show_envvar=True,
-        show_default=True,
-        metavar="HOST:PORT",
-        callback=_address,
-        help="Where the orchestrator serves.",
-    ),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", callback=_positive, help="Give up after so long; by default the server decides."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON document, for programs.")]
-MaxEffect = Annotated[
-    Effect | None,
-    typer.Option(
-        case_sensitive=False, help="Use no skill that may change more than this. By default that is IDEMPOTENT."
-    ),
-]
-Skills = Annotated[
-    list[str] | None, typer.Option("--skill", metavar="AGENT__SKILL", help="Use only this skill; may be repeated.")
-]
-Question = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes; - reads standard input.")]
-Raw = Annotated[bool, typer.Option("--raw", help="Give the results of the agents, and no text about them.")]
-
-
 def ask(
-    question: Question,
+    question: options.Question,
     *,
-    raw: Raw = False,
-    as_json: Json = False,
+    raw: options.Raw = False,
+    as_json: options.Json = False,
+    events: options.Events = False,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Show what would run, and run nothing.")] = False,
-    skill: Skills = None,
-    max_effect: MaxEffect = None,
-    timeout: Timeout = None,
-    address: Address = DEFAULT_ADDRESS,
+    skill: options.Skills = None,
+    max_effect: options.MaxEffect = None,
+    request_id: options.RequestId = "",
+    conversation: options.Conversation = "",
+    budget_llm_calls: options.LlmCallBudget = None,
+    budget_tokens: options.TokenBudget = None,
+    budget_usd: options.DollarBudget = None,
+    budget_agent_calls: options.AgentCallBudget = None,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Leave the run going on when this command is left, as by Ctrl-C.")
+    ] = False,
+    timeout: options.Timeout = None,
+    address: options.Address = DEFAULT_ADDRESS,
 ) -> None:
     """Ask a question and show plan, steps, answer and cost."""
+    options.one_form(as_json=as_json, events=events)
     if plan_only:
-        if raw:
-            raise typer.BadParameter("--plan-only runs nothing, so there is nothing to show --raw")
+        if raw or events or keep_running:
+            raise typer.BadParameter("--plan-only runs nothing, so --raw, --events and --keep-running say nothing")
         plan(question, as_json=as_json, skill=skill, max_effect=max_effect, timeout=timeout, address=address)
         return
     from agentmesh.cli import commands  # noqa: PLC0415
@@ -138,23 +98,28 @@ def ask(
     code = commands.ask(
         address,
         question,
-        raw=raw,
         as_json=as_json,
+        events=events,
+        timeout_seconds=timeout,
+        raw=raw,
         allowed_skills=tuple(skill or ()),
         max_effect=max_effect,
-        timeout_seconds=timeout,
+        request_id=request_id,
+        conversation_id=conversation,
+        budget=commands.budget(budget_llm_calls, budget_tokens, budget_usd, budget_agent_calls),
+        keep_running=keep_running,
     )
     raise typer.Exit(code)
 
 
 def plan(
-    question: Question,
+    question: options.Question,
     *,
-    as_json: Json = False,
-    skill: Skills = None,
-    max_effect: MaxEffect = None,
-    timeout: Timeout = None,
-    address: Address = DEFAULT_ADDRESS,
+    as_json: options.Json = False,
+    skill: options.Skills = None,
+    max_effect: options.MaxEffect = None,
+    timeout: options.Timeout = None,
+    address: options.Address = DEFAULT_ADDRESS,
 ) -> None:
     """Show what would run for a question, and run nothing."""
     from agentmesh.cli import commands  # noqa: PLC0415
@@ -178,11 +143,17 @@ def run_plan(
     query: Annotated[
         str, typer.Option(help="The question that the answer is to address; without one results are shown as --raw.")
     ] = "",
-    raw: Raw = False,
-    as_json: Json = False,
-    max_effect: MaxEffect = None,
-    timeout: Timeout = None,
-    address: Address = DEFAULT_ADDRESS,
+    raw: options.Raw = False,
+    as_json: options.Json = False,
+    max_effect: options.MaxEffect = None,
+    request_id: options.RequestId = "",
+    conversation: options.Conversation = "",
+    budget_llm_calls: options.LlmCallBudget = None,
+    budget_tokens: options.TokenBudget = None,
+    budget_usd: options.DollarBudget = None,
+    budget_agent_calls: options.AgentCallBudget = None,
+    timeout: options.Timeout = None,
+    address: options.Address = DEFAULT_ADDRESS,
 ) -> None:
     """Run a plan of your own: no routing, so no model decides."""
     from agentmesh.cli import commands  # noqa: PLC0415
@@ -190,11 +161,14 @@ def run_plan(
     code = commands.run_plan(
         address,
         plan_file,
+        as_json=as_json,
+        timeout_seconds=timeout,
         query=query,
         raw=raw or not query.strip(),
-        as_json=as_json,
         max_effect=max_effect,
-        timeout_seconds=timeout,
+        request_id=request_id,
+        conversation_id=conversation,
+        budget=commands.budget(budget_llm_calls, budget_tokens, budget_usd, budget_agent_calls),
     )
     raise typer.Exit(code)
 
@@ -202,25 +176,11 @@ def run_plan(
 def agents(
     *,
     skills: Annotated[bool, typer.Option("--skills", help="Show every skill with its arguments.")] = False,
-    as_json: Json = False,
-    timeout: Timeout = None,
-    address: Address = DEFAULT_ADDRESS,
+    as_json: options.Json = False,
+    timeout: options.Timeout = None,
+    address: options.Address = DEFAULT_ADDRESS,
 ) -> None:
     """Show the agents that are in the mesh now."""
     from agentmesh.cli import commands  # noqa: PLC0415
 
     commands.agents(address, skills=skills, as_json=as_json, timeout_seconds=timeout)
-
-
-def show_run(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="32 hex digits, as an answer shows them.")],
-    *,
-    step: Annotated[str, typer.Option(metavar="STEP_ID", help="Only the result of this step.")] = "",
-    as_json: Json = False,
-    timeout: Timeout = None,
-    address: Address = DEFAULT_ADDRESS,
-) -> None:
-    """Show a run with all its results."""
-    from agentmesh.cli import commands  # noqa: PLC0415
-
-    commands.show_run(address, run_id, step_id=step, as_json=as_json, timeout_seconds=timeout)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Final, Unpack
 
 from agentmesh.cards import Effect
 from agentmesh.cli.exits import CommandFailed, ExitCode
-from agentmesh.cli.output import Output, open_output
+from agentmesh.cli.follow import Form, follow
+from agentmesh.cli.options import DEFAULT_ADDRESS
+from agentmesh.cli.output import open_output
 from agentmesh.cli.plan_files import STDIN, read_plan
 from agentmesh.cli.show_agents import show_agents, show_skills
 from agentmesh.cli.show_answer import exit_code_of_answer, show_answer, show_routed
-from agentmesh.cli.show_run import show_record
-from agentmesh.client import Answer, MeshClient, Mode
+from agentmesh.client import Answer, AskOptions, Budget, ExecuteOptions, MeshClient, Mode
 from agentmesh.client.wire_json import message_json
 
-_MAX_QUESTION_BYTES = 32 * 1024
+_MAX_QUESTION_BYTES: Final = 32 * 1024
 """What the contract takes; one more is read, so that the server refuses it."""
 
 
@@ -24,18 +26,21 @@ def ask(
     address: str,
     question: str,
     *,
-    raw: bool,
     as_json: bool,
-    allowed_skills: Sequence[str],
-    max_effect: Effect | None,
+    events: bool,
     timeout_seconds: float | None,
+    **options: Unpack[AskOptions],
 ) -> ExitCode:
     question = _question(question)
-    with MeshClient(address) as mesh, open_output(sys.stderr).waiting("asking the mesh ..."):
-        answer = mesh.ask(
-            question, raw=raw, allowed_skills=allowed_skills, max_effect=max_effect, timeout_seconds=timeout_seconds
+    form = form_of(as_json=as_json, events=events)
+    with MeshClient(address) as mesh:
+        answer = follow(
+            mesh.ask_stream(question, timeout_seconds=timeout_seconds, **options),
+            form,
+            on_the_way="asking the mesh ...",
+            on_leaving=_way_back(address) if options.get("keep_running") else None,
         )
-    return _answered(answer, as_json=as_json)
+    return ExitCode.OK if answer is None else answered(answer, form)
 
 
 def plan(
@@ -64,18 +69,14 @@ def run_plan(
     address: str,
     plan_file: str,
     *,
-    query: str,
-    raw: bool,
     as_json: bool,
-    max_effect: Effect | None,
     timeout_seconds: float | None,
+    **options: Unpack[ExecuteOptions],
 ) -> ExitCode:
     document = read_plan(plan_file)
     with MeshClient(address) as mesh, open_output(sys.stderr).waiting("running the plan ..."):
-        answer = mesh.execute_plan(
-            document, query=query, raw=raw, max_effect=max_effect, timeout_seconds=timeout_seconds
-        )
-    return _answered(answer, as_json=as_json)
+        answer = mesh.execute_plan(document, timeout_seconds=timeout_seconds, **options)
+    return answered(answer, form_of(as_json=as_json))
 
 
 def agents(address: str, *, skills: bool, as_json: bool, timeout_seconds: float | None) -> None:
@@ -90,23 +91,29 @@ def agents(address: str, *, skills: bool, as_json: bool, timeout_seconds: float 
         show_agents(output, listing, datetime.now(UTC))
 
 
-def show_run(address: str, run_id: str, *, step_id: str, as_json: bool, timeout_seconds: float | None) -> None:
-    with MeshClient(address) as mesh:
-        record = mesh.get_run(run_id, step_id=step_id, timeout_seconds=timeout_seconds)
-    output: Output = open_output()
-    if as_json:
-        output.json(message_json(record.wire))
-    else:
-        show_record(output, record)
-
-
-def _answered(answer: Answer, *, as_json: bool) -> ExitCode:
+def answered(answer: Answer, form: Form) -> ExitCode:
+    """Write an answer, unless it was the last of the events that have been written, and return its exit code."""
     output = open_output()
-    if as_json:
+    if form is Form.JSON:
         output.json(message_json(answer.wire))
-    else:
+    elif form is Form.TEXT:
         show_answer(output, answer)
     return exit_code_of_answer(answer)
+
+
+def form_of(*, as_json: bool, events: bool = False) -> Form:
+    return Form.JSON if as_json else Form.EVENTS if events else Form.TEXT
+
+
+def budget(llm_calls: int | None, tokens: int | None, cost_usd: float | None, agent_calls: int | None) -> Budget | None:
+    """Return what may be spent; None where nothing was said about it."""
+    given = Budget(llm_calls=llm_calls, tokens=tokens, cost_usd=cost_usd, agent_calls=agent_calls)
+    return None if given == Budget() else given
+
+
+def _way_back(address: str) -> Callable[[str], str]:
+    where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
+    return lambda run_id: f"the run goes on; come back with: agentmesh runs watch {run_id}{where}"
 
 
 def _question(question: str) -> str:

@@ -10,18 +10,13 @@ import json
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias
 
 from agentmesh.cli.exits import OutputClosed
 from agentmesh.jsonvalues import Json
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.text import Text
-    from rich.tree import Tree
 
 Span: TypeAlias = "str | tuple[str, str]"
 """Text, or text and the name of its style (rich's)."""
@@ -44,6 +39,15 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is seen while something goes on: lines, each cut at the width, and below them the end of a text."""
+
+    lines: Sequence[Line]
+    text: str = ""
+    """Markdown that is being written."""
+
+
 class Output(ABC):
     """What commands write to."""
 
@@ -51,6 +55,8 @@ class Output(ABC):
     """Whether a person reads this in a terminal."""
     marks: bool
     """Whether marks and arrows beyond ASCII can be shown."""
+    animated: bool
+    """Whether what was drawn can be drawn over."""
 
     @abstractmethod
     def line(self, *spans: Span) -> None:
@@ -69,12 +75,16 @@ class Output(ABC):
         """Write nodes below each other, children indented."""
 
     @abstractmethod
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write rows in aligned columns."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, cut: str = "") -> None:
+        """Write rows in aligned columns; a terminal may cut the column `cut` to keep each row in one line."""
 
     @abstractmethod
     def json(self, document: Json) -> None:
         """Write one JSON document."""
+
+    @abstractmethod
+    def json_line(self, document: Json) -> None:
+        """Write one JSON document in one line."""
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -82,11 +92,24 @@ class Output(ABC):
         del what
         yield
 
+    @contextmanager
+    def drawing(self, picture: Callable[[int], Picture]) -> Iterator[None]:
+        """Draw what `picture` gives for so many rows, again and again; nothing where it cannot be drawn over.
+
+        Another thread calls it. What was drawn last stays only if the block raises.
+        """
+        del picture
+        yield
+
 
 def open_output(stream: TextIO | None = None) -> Output:
     """Return the output for a stream, by default stdout."""
     stream = stream or sys.stdout
-    return TerminalOutput(stream) if stream.isatty() else PlainOutput(stream)
+    if not stream.isatty():
+        return PlainOutput(stream)
+    from agentmesh.cli.terminal_output import TerminalOutput  # noqa: PLC0415 - 50 ms that a pipe need not wait
+
+    return TerminalOutput(stream)
 
 
 class PlainOutput(Output):
@@ -94,13 +117,14 @@ class PlainOutput(Output):
 
     rich = False
     marks = False
+    animated = False
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._empty = True
 
     def line(self, *spans: Span) -> None:
-        self._write(_one_line("".join(_content(span) for span in spans)).rstrip())
+        self._write(one_line("".join(content(span) for span in spans)).rstrip())
 
     def heading(self, title: str, note: str = "") -> None:
         if not self._empty:
@@ -115,14 +139,17 @@ class PlainOutput(Output):
             arrow = "-> " if depth else ""
             self.line("  " * (depth + 1), arrow, *node.line)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        shown = [[_one_line(cell) for cell in row] for row in (columns, *rows)]
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, cut: str = "") -> None:  # noqa: ARG002
+        shown = [[one_line(cell) for cell in row] for row in (columns, *rows)]
         widths = [max(len(row[column]) for row in shown) for column in range(len(columns))]
         for row in shown:
             self._write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
     def json(self, document: Json) -> None:
-        self._write(_json_text(document))
+        self._write(json_text(document))
+
+    def json_line(self, document: Json) -> None:
+        self._write(json_text(document, indent=None))
 
     def _write(self, text: str) -> None:
         self._empty = False
@@ -133,96 +160,21 @@ class PlainOutput(Output):
             raise OutputClosed from None
 
 
-class TerminalOutput(Output):
-    """For people."""
-
-    rich = True
-
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console  # noqa: PLC0415 - 50 ms that a pipe need not wait
-
-        self._console: Console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self.marks = self._console.encoding.startswith("utf")
-
-    def line(self, *spans: Span) -> None:
-        self._print(_styled(spans))
-
-    def heading(self, title: str, note: str = "") -> None:
-        self._print("")
-        self.line((title, "bold"), ("  " + note if note else "", "dim"))
-
-    def text(self, text: str, *, markdown: bool = False) -> None:
-        if not markdown or not self.marks:  # the layout draws bullets and rules
-            self._print(visible(text.rstrip("\n")))
-            return
-        from agentmesh.cli.markdown import MarkdownAnswer  # noqa: PLC0415 - only for an answer
-
-        self._print(MarkdownAnswer(visible(text)))
-
-    def tree(self, nodes: Sequence[Node]) -> None:
-        from rich.tree import Tree  # noqa: PLC0415
-
-        for node in nodes:
-            tree = Tree(_styled(node.line), guide_style="dim")
-            _grow(tree, node.children, arrow="▶ " if self.marks else "> ")
-            self._print(tree)
-
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        from rich.table import Table  # noqa: PLC0415
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(_styled([cell]) for cell in row))
-        self._print(table)
-
-    def json(self, document: Json) -> None:
-        self._print(_json_text(document))
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        with self._console.status(_styled([(what, "dim")]), spinner="dots" if self.marks else "line"):
-            yield
-
-    def _print(self, what: RenderableType) -> None:
-        from rich.text import Text  # noqa: PLC0415
-
-        try:
-            # Lines stay whole, so that a command can be copied; trees and tables are laid out.
-            self._console.print(what, soft_wrap=isinstance(what, str | Text))
-        except BrokenPipeError:
-            raise OutputClosed from None
-
-
-def _json_text(document: Json) -> str:
+def json_text(document: Json, *, indent: int | None = 2) -> str:
     """JSON escapes controls below U+0020 by itself; the others are escaped as JSON does it, too."""
-    return visible(json.dumps(document, indent=2, ensure_ascii=False))
+    return visible(json.dumps(document, indent=indent, ensure_ascii=False))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """As `visible`, with line ends as spaces."""
     return visible(text).replace("\n", " ")
 
 
-def _content(span: Span) -> str:
+def content(span: Span) -> str:
     return span if isinstance(span, str) else span[0]
-
-
-def _styled(spans: Line) -> Text:
-    from rich.text import Text  # noqa: PLC0415
-
-    text = Text()
-    for span in spans:
-        text.append(_one_line(_content(span)), "" if isinstance(span, str) else span[1])
-    return text
 
 
 def _walked(nodes: Sequence[Node], depth: int = 0) -> Iterator[tuple[Node, int]]:
     for node in nodes:
         yield node, depth
         yield from _walked(node.children, depth + 1)
-
-
-def _grow(tree: Tree, nodes: Sequence[Node], arrow: str) -> None:
-    for node in nodes:
-        _grow(tree.add(_styled([(arrow, "cyan"), *node.line])), node.children, arrow)

@@ -82,7 +82,7 @@ def _show_steps(output: Output, steps: tuple[StepReport, ...]) -> None:
     width = max(len(step.step_id) for step in steps)
     origin = min((step.started_at for step in steps if step.started_at is not None), default=None)
     for step in steps:
-        spans = [*_outcome(output, step.outcome), " ", step.step_id.ljust(width)]
+        spans = [*mark_of(step.outcome, marks=output.marks), " ", step.step_id.ljust(width)]
         if step.seconds is not None and step.started_at is not None and origin is not None:
             began = (step.started_at - origin).total_seconds()
             spans += [f"  {duration(step.seconds)}", (f", began at {duration(began)}", "dim")]
@@ -91,20 +91,22 @@ def _show_steps(output: Output, steps: tuple[StepReport, ...]) -> None:
         if step.items:
             done = sum(item.outcome is StepOutcome.SUCCEEDED for item in step.items)
             spans.append(f", {done} of {len(step.items)} items")
-        output.line("  ", *spans, *_why(step))
+        output.line("  ", *spans, *why(step))
         for item in step.items:
             if item.outcome is not StepOutcome.SUCCEEDED:
-                output.line("    ", *_outcome(output, item.outcome), f" item {item.index}", *_why(item))
+                output.line("    ", *mark_of(item.outcome, marks=output.marks), f" item {item.index}", *why(item))
 
 
-def _outcome(output: Output, outcome: StepOutcome) -> list[Span]:
-    if not output.marks:
+def mark_of(outcome: StepOutcome, *, marks: bool) -> list[Span]:
+    """Return the outcome, padded to one width for all."""
+    if not marks:
         return [outcome.ljust(len(StepOutcome.SUCCEEDED))]
     mark, colour = _MARKS[outcome]
     return [(mark, colour), " ", (outcome.lower().replace("_", " ").ljust(9), colour)]
 
 
-def _why(report: StepReport | ItemReport) -> Iterator[Span]:
+def why(report: StepReport | ItemReport) -> Iterator[Span]:
+    """Give what went wrong; nothing where nothing did."""
     if report.reason is not None:
         yield "  "
         yield (str(report.reason), "yellow")

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from agentmesh.cli.app import DEFAULT_ADDRESS
+from agentmesh.cli.options import DEFAULT_ADDRESS
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.output import Output, open_output
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, is_taken, process_environment

@@ -92,15 +92,23 @@ async def test_options_of_ask_become_fields_of_the_request(mesh: ScriptedMesh) -
     mesh.answer = samples.raw_answer()
     ended = await run(
         *("ask", "How are you?", "--raw", "--skill", "a__b", "--skill", "c__d", "--max-effect", "read_only"),
+        *("--request-id", "once", "--conversation", "talk", "--keep-running", "--budget-llm-calls", "2"),
+        *("--budget-tokens", "5000", "--budget-usd", "0.25", "--budget-agent-calls", "0"),
         *("--timeout", "5", "--address", mesh.address),
     )
     assert ended.code == 0
     assert mesh.requests == [
-        pb.AskRequest(
-            query="How are you?",
-            answer_format=pb.ANSWER_FORMAT_RAW,
-            allowed_skills=["a__b", "c__d"],
-            max_effect=card_pb2.EFFECT_READ_ONLY,
+        pb.AskStreamRequest(
+            ask=pb.AskRequest(
+                query="How are you?",
+                answer_format=pb.ANSWER_FORMAT_RAW,
+                allowed_skills=["a__b", "c__d"],
+                max_effect=card_pb2.EFFECT_READ_ONLY,
+                request_id="once",
+                conversation_id="talk",
+                keep_running=True,
+                budget=pb.Budget(llm_calls=2, tokens=5000, cost_usd=0.25, agent_calls=0),
+            )
         )
     ]
 
@@ -114,7 +122,8 @@ async def test_the_address_comes_from_the_environment(mesh: ScriptedMesh) -> Non
 async def test_a_question_may_come_from_standard_input(mesh: ScriptedMesh) -> None:
     mesh.answer = samples.offline_answer()
     assert (await run("ask", "-", "--address", mesh.address, stdin=b"Wie geht's?\n")).code == 0
-    assert mesh.requests == [pb.AskRequest(query="Wie geht's?", answer_format=pb.ANSWER_FORMAT_TEXT)]
+    asked = pb.AskRequest(query="Wie geht's?", answer_format=pb.ANSWER_FORMAT_TEXT)
+    assert mesh.requests == [pb.AskStreamRequest(ask=asked)]
 
 
 @pytest.mark.parametrize("name", ["plan.json", "plan.yaml", "answer.json"])

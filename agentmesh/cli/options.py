@@ -1,0 +1,112 @@
+"""Options that several commands have. Importing this imports no gRPC: `--help` must not wait for it."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+
+from agentmesh.cards import Effect
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+_HIGHEST_PORT: Final = 65_535
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter("must be more than 0 seconds")
+    return value
+
+
+def _dollars(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter("must be more than 0")
+    return value
+
+
+def _address(value: str) -> str:
+    if not value.strip() or any(character.isspace() for character in value):
+        raise typer.BadParameter("must be host:port, unix:/path or another gRPC target")
+    if value.startswith(("http:", "https:")):
+        raise typer.BadParameter("must be host:port without a scheme: this is gRPC, no web page")
+    port = value.rpartition(":")[2]
+    if port.isdecimal() and int(port) > _HIGHEST_PORT:  # gRPC would take the remainder of 65536
+        raise typer.BadParameter(f"has port {port}, and {_HIGHEST_PORT} is the highest")
+    return value
+
+
+def moment_since(value: str) -> datetime:
+    """Return the moment that `15m`, `2h`, `1d` ago was, or that ISO 8601 names; without a zone in that of this machine.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    ago = re.fullmatch(r"(\d{1,6})([smhd])", value)
+    try:
+        if ago is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter("must be as 15m, 2h or 1d, or a time as 2026-01-31T12:00:00Z") from None
+
+
+def one_form(*, as_json: bool, events: bool) -> None:
+    """Raise typer.BadParameter where both are asked for."""
+    if as_json and events:
+        raise typer.BadParameter("--json writes one document and --events a line for each event: choose one")
+
+
+Address = Annotated[
+    str,
+    typer.Option(
+        envvar="AGENTMESH_ORCHESTRATOR_ADDRESS",
+        show_envvar=True,
+        show_default=True,
+        metavar="HOST:PORT",
+        callback=_address,
+        help="Where the orchestrator serves.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", callback=_positive, help="Give up after so long; by default the server decides."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document, for programs.")]
+Events = Annotated[bool, typer.Option("--events", help="Write each event as one line of JSON, for programs.")]
+MaxEffect = Annotated[
+    Effect | None,
+    typer.Option(
+        case_sensitive=False, help="Use no skill that may change more than this. By default that is IDEMPOTENT."
+    ),
+]
+Skills = Annotated[
+    list[str] | None, typer.Option("--skill", metavar="AGENT__SKILL", help="Use only this skill; may be repeated.")
+]
+Question = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes; - reads standard input.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Give the results of the agents, and no text about them.")]
+RequestId = Annotated[
+    str,
+    typer.Option(metavar="ID", help="Repeating a request with the same ID is safe: it gives the same answer."),
+]
+Conversation = Annotated[str, typer.Option(metavar="ID", help="The conversation that this belongs to.")]
+LlmCallBudget = Annotated[
+    int | None,
+    typer.Option("--budget-llm-calls", min=0, metavar="N", help="Make at most so many calls of language models."),
+]
+TokenBudget = Annotated[
+    int | None,
+    typer.Option("--budget-tokens", min=0, metavar="N", help="Use at most so many tokens of language models."),
+]
+DollarBudget = Annotated[
+    float | None,
+    typer.Option("--budget-usd", metavar="USD", callback=_dollars, help="Spend at most so much on language models."),
+]
+AgentCallBudget = Annotated[
+    int | None,
+    typer.Option("--budget-agent-calls", min=0, metavar="N", help="Make at most so many calls of agents."),
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="32 hex digits, as an answer shows them.")]
