@@ -549,7 +549,9 @@ class ListRunsRequest(_message.Message):
     page_size: _builtins.int
     """Runs a page, at most 1000. 0: 50."""
     page_token: _builtins.str
-    """Token of the last response; empty: the first page."""
+    """Token of the last response, with the same filters: with others it is refused (INVALID_ARGUMENT, REQUEST_INVALID).
+    Empty: the first page. page_size may change.
+    """
     state: _run_pb2.RunState.ValueType
     """Only runs in this state. Unset: all."""
     outcome: _run_pb2.RunOutcome.ValueType
@@ -595,7 +597,7 @@ class ListRunsResponse(_message.Message):
     """Token of the next page; empty on the last."""
     @_builtins.property
     def runs(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.RunSummary]:
-        """Newest first."""
+        """Newest first; those that arrived in the same microsecond by run_id, descending."""
 
     def __init__(
         self,

@@ -30,6 +30,10 @@ class OrchestratorStub:
     """The front door of the mesh. One question makes at most two language-model calls: one that routes it into a plan and
     one that writes the answer; between them the plan runs over Agent.Execute without any. Errors carry
     google.rpc.ErrorInfo with domain `agentmesh` and a reason of ErrorReason.
+
+    A caller is known by the metadata `authorization: Bearer <token>`, if the server is configured with callers
+    (`AGENTMESH_CALLER_TOKENS`; a token that is nobody's: UNAUTHENTICATED); without it, it is `anonymous`. Runs and
+    request_ids belong to their caller: the run of another one is NOT_FOUND (RUN_NOT_FOUND).
     """
 
     def __init__(self, channel):
@@ -84,6 +88,10 @@ class OrchestratorServicer:
     """The front door of the mesh. One question makes at most two language-model calls: one that routes it into a plan and
     one that writes the answer; between them the plan runs over Agent.Execute without any. Errors carry
     google.rpc.ErrorInfo with domain `agentmesh` and a reason of ErrorReason.
+
+    A caller is known by the metadata `authorization: Bearer <token>`, if the server is configured with callers
+    (`AGENTMESH_CALLER_TOKENS`; a token that is nobody's: UNAUTHENTICATED); without it, it is `anonymous`. Runs and
+    request_ids belong to their caller: the run of another one is NOT_FOUND (RUN_NOT_FOUND).
     """
 
     def Ask(self, request, context):
@@ -121,14 +129,15 @@ class OrchestratorServicer:
 
     def GetRun(self, request, context):
         """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results have more than 32 MiB together.
+        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Returns the caller's runs, newest first.
+        """Returns the caller's runs that this server remembers, newest first, those in flight included. Runs that begin or
+        are forgotten between two pages move nothing: no run is shown twice, and none that stays is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,6 +212,10 @@ class Orchestrator:
     """The front door of the mesh. One question makes at most two language-model calls: one that routes it into a plan and
     one that writes the answer; between them the plan runs over Agent.Execute without any. Errors carry
     google.rpc.ErrorInfo with domain `agentmesh` and a reason of ErrorReason.
+
+    A caller is known by the metadata `authorization: Bearer <token>`, if the server is configured with callers
+    (`AGENTMESH_CALLER_TOKENS`; a token that is nobody's: UNAUTHENTICATED); without it, it is `anonymous`. Runs and
+    request_ids belong to their caller: the run of another one is NOT_FOUND (RUN_NOT_FOUND).
     """
 
     @staticmethod

@@ -31,6 +31,10 @@ class OrchestratorStub:
     """The front door of the mesh. One question makes at most two language-model calls: one that routes it into a plan and
     one that writes the answer; between them the plan runs over Agent.Execute without any. Errors carry
     google.rpc.ErrorInfo with domain `agentmesh` and a reason of ErrorReason.
+
+    A caller is known by the metadata `authorization: Bearer <token>`, if the server is configured with callers
+    (`AGENTMESH_CALLER_TOKENS`; a token that is nobody's: UNAUTHENTICATED); without it, it is `anonymous`. Runs and
+    request_ids belong to their caller: the run of another one is NOT_FOUND (RUN_NOT_FOUND).
     """
 
     @_typing.overload
@@ -55,10 +59,12 @@ class OrchestratorStub:
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.GetRunRequest, _orchestrator_service_pb2.GetRunResponse]
     """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results have more than 32 MiB together.
+    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListRunsRequest, _orchestrator_service_pb2.ListRunsResponse]
-    """Returns the caller's runs, newest first."""
+    """Returns the caller's runs that this server remembers, newest first, those in flight included. Runs that begin or
+    are forgotten between two pages move nothing: no run is shown twice, and none that stays is left out.
+    """
     WatchRun: _grpc.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchRunRequest, _orchestrator_service_pb2.WatchRunResponse]
     """Follows a run that is in flight; replays what the reader has not seen."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CancelRunRequest, _orchestrator_service_pb2.CancelRunResponse]
@@ -69,6 +75,10 @@ class OrchestratorAsyncStub(OrchestratorStub):
     """The front door of the mesh. One question makes at most two language-model calls: one that routes it into a plan and
     one that writes the answer; between them the plan runs over Agent.Execute without any. Errors carry
     google.rpc.ErrorInfo with domain `agentmesh` and a reason of ErrorReason.
+
+    A caller is known by the metadata `authorization: Bearer <token>`, if the server is configured with callers
+    (`AGENTMESH_CALLER_TOKENS`; a token that is nobody's: UNAUTHENTICATED); without it, it is `anonymous`. Runs and
+    request_ids belong to their caller: the run of another one is NOT_FOUND (RUN_NOT_FOUND).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,10 +100,12 @@ class OrchestratorAsyncStub(OrchestratorStub):
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.GetRunRequest, _orchestrator_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results have more than 32 MiB together.
+    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListRunsRequest, _orchestrator_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Returns the caller's runs, newest first."""
+    """Returns the caller's runs that this server remembers, newest first, those in flight included. Runs that begin or
+    are forgotten between two pages move nothing: no run is shown twice, and none that stays is left out.
+    """
     WatchRun: _aio.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchRunRequest, _orchestrator_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Follows a run that is in flight; replays what the reader has not seen."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CancelRunRequest, _orchestrator_service_pb2.CancelRunResponse]  # type: ignore[assignment]
@@ -103,6 +115,10 @@ class OrchestratorServicer(metaclass=_abc_1.ABCMeta):
     """The front door of the mesh. One question makes at most two language-model calls: one that routes it into a plan and
     one that writes the answer; between them the plan runs over Agent.Execute without any. Errors carry
     google.rpc.ErrorInfo with domain `agentmesh` and a reason of ErrorReason.
+
+    A caller is known by the metadata `authorization: Bearer <token>`, if the server is configured with callers
+    (`AGENTMESH_CALLER_TOKENS`; a token that is nobody's: UNAUTHENTICATED); without it, it is `anonymous`. Runs and
+    request_ids belong to their caller: the run of another one is NOT_FOUND (RUN_NOT_FOUND).
     """
 
     @_abc_1.abstractmethod
@@ -152,7 +168,7 @@ class OrchestratorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_service_pb2.GetRunResponse, _abc.Awaitable[_orchestrator_service_pb2.GetRunResponse]]:
         """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results have more than 32 MiB together.
+        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
         """
 
     @_abc_1.abstractmethod
@@ -161,7 +177,9 @@ class OrchestratorServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_service_pb2.ListRunsResponse, _abc.Awaitable[_orchestrator_service_pb2.ListRunsResponse]]:
-        """Returns the caller's runs, newest first."""
+        """Returns the caller's runs that this server remembers, newest first, those in flight included. Runs that begin or
+        are forgotten between two pages move nothing: no run is shown twice, and none that stays is left out.
+        """
 
     @_abc_1.abstractmethod
     def WatchRun(
