@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,6 +15,8 @@ from orchestrator_svc.app.run import Run, RunState
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """`Run.size_bytes` of all runs that have ended; in memory their results take some six times as much."""
+_AT_ONCE: Final = 1000
+"""Runs that are looked at for a list before others get their turn: about a millisecond."""
 
 
 class MemoryRunStore:
@@ -70,14 +73,24 @@ class MemoryRunStore:
         return self._runs.get(run_id)
 
     async def list(self, wanted: RunFilter, *, before: RunPosition | None, limit: int) -> Sequence[RunSummary]:
+        found: list[RunSummary] = []
+        while runs := self._newest(wanted, before):
+            found += map(RunSummary.of, islice(filter(wanted.takes, runs), limit - len(found)))
+            if len(found) == limit:
+                break
+            before = RunPosition.of(runs[-1])
+            await asyncio.sleep(0)
+        return found
+
+    def _newest(self, wanted: RunFilter, before: RunPosition | None) -> Sequence[Run]:
+        """The newest of the caller's runs inside the bounds of time, newest first, as many as are looked at at once."""
         places = self._places.get(wanted.caller, [])
-        bounds = [] if before is None else [before]
+        ends = [] if before is None else [before]
         if wanted.started_before is not None:
-            bounds.append(RunPosition(wanted.started_before, ""))
-        end = bisect_left(places, min(bounds)) if bounds else len(places)
+            ends.append(RunPosition(wanted.started_before, ""))
+        end = bisect_left(places, min(ends)) if ends else len(places)
         start = 0 if wanted.started_after is None else bisect_left(places, RunPosition(wanted.started_after, ""))
-        runs = (self._runs[places[place].run_id] for place in range(end - 1, start - 1, -1))
-        return [RunSummary.of(run) for run in islice(filter(wanted.takes, runs), limit)]
+        return [self._runs[place.run_id] for place in reversed(places[max(start, end - _AT_ONCE) : end])]
 
     def _remember(self, run: Run) -> None:
         if run.id not in self._runs:

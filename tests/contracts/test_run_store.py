@@ -466,6 +466,16 @@ async def test_pages_together_are_the_whole_list(wide: Ground, size: int) -> Non
     assert await every_page(wide, mine(), size) == list(range(20, 0, -1))
 
 
+async def test_the_only_run_that_is_wanted_is_found_among_thousands(wide: Ground) -> None:
+    await wide.begun(conversation_id="c")
+    for _ in range(5000):
+        wide.clock.advance(1)
+        await wide.begun()
+    assert await wide.listed(mine(conversation_id="c")) == [1]
+    assert await wide.listed(mine(conversation_id="unheard of")) == []
+    assert await every_page(wide, mine(), 700) == list(range(5001, 0, -1))
+
+
 async def test_a_page_continues_where_the_last_one_ended_while_runs_begin_end_and_are_forgotten(ground: Ground) -> None:
     running = []
     for _ in range(6):
