@@ -16,7 +16,7 @@ from orchestrator_svc.adapters.openai_client import OpenAiClient
 from orchestrator_svc.adapters.openai_planner import OpenAiPlanner
 from orchestrator_svc.adapters.openai_synthesizer import OpenAiSynthesizer
 from orchestrator_svc.adapters.pricing import Price
-from orchestrator_svc.app.ledger import Ledger
+from orchestrator_svc.app.ledger import NO_LIMITS, Budget, Ledger
 from orchestrator_svc.app.ports.planner import Question, Routing
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart
 from orchestrator_svc.core.catalog import Catalog, Skill
@@ -60,6 +60,8 @@ class Asking:
     synthesizer: OpenAiSynthesizer
     pauses: Pauses = field(default_factory=Pauses)
     ledgers: list[Ledger] = field(default_factory=list)
+    budget: Budget = NO_LIMITS
+    """Of each run."""
 
     @property
     def ledger(self) -> Ledger:
@@ -73,22 +75,28 @@ class Asking:
     async def write(self, brief: Brief | None = None, seconds: float = 30.0) -> list[str | Restart]:
         return [piece async for piece in self.writing(brief, seconds)]
 
+    async def go_on_to_write(self, brief: Brief | None = None) -> list[str | Restart]:
+        """Write in the run that was routed or written for last."""
+        return [piece async for piece in self.synthesizer.write(brief or a_brief(), self.ledger, Deadline.after(30.0))]
+
     def writing(self, brief: Brief | None = None, seconds: float = 30.0) -> AsyncIterator[str | Restart]:
         return self.synthesizer.write(brief or a_brief(), self._new_ledger(), Deadline.after(seconds))
 
     def _new_ledger(self) -> Ledger:
-        self.ledgers.append(Ledger(run_id=f"run{next(_runs)}"))
+        self.ledgers.append(Ledger(run_id=f"run{next(_runs)}", budget=self.budget))
         return self.ledger
 
 
 @asynccontextmanager
-async def asking(base_url: str | None = None, **changes: object) -> AsyncIterator[Asking]:
-    """Adapters that ask the server there; `changes` are fields of the settings."""
+async def asking(
+    base_url: str | None = None, *, budget: Budget = NO_LIMITS, **changes: object
+) -> AsyncIterator[Asking]:
+    """Adapters that ask the server there, for runs with the budget; `changes` are fields of the settings."""
     settings = replace(LlmSettings(models=("model-a",), base_url=base_url, api_key=KEY), **changes)  # type: ignore[arg-type]  # fields by name
     pauses = Pauses()
     client = OpenAiClient(settings, sleep=pauses, jitter=lambda: 0.0, now=lambda: NOON)
     try:
-        yield Asking(OpenAiPlanner(client), OpenAiSynthesizer(client, settings), pauses)
+        yield Asking(OpenAiPlanner(client), OpenAiSynthesizer(client, settings), pauses, budget=budget)
     finally:
         await client.close()
 
