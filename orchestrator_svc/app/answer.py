@@ -6,8 +6,9 @@ At most one completion to route and one to write; between them the plan runs wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from agentmesh.deadline import Deadline
+from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import PlanInvalid, summary_of
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.execute import Executor
@@ -21,6 +22,10 @@ from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import PlanLimits, PlanRejected, validate
 from orchestrator_svc.core.verdict import judge
+
+_STEPS_MARGIN_SECONDS: Final = 2 * HOP_MARGIN_SECONDS
+"""The run ends one margin before its deadline, and its steps one before that: a step that hangs is then a step that
+timed out, and what the others found is not lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Answering:
         plan = run.plan or await self._plan_of(run, catalog, deadline)
         await self.store.put(run)  # should this process end now, a repetition of the request executes this plan
         reserve = self.writer.reserve(deadline, raw=run.request.raw)
-        await self.executor.execute(run, plan, deadline.earlier(reserve))
+        await self.executor.execute(run, plan, deadline.earlier(max(reserve, _STEPS_MARGIN_SECONDS)))
         run.outcome = judge(plan, run.outcomes)
         await self.writer.write(run, plan, run.request.scope.usable(catalog), deadline)
 

@@ -107,7 +107,7 @@ async def register(membership: Membership, catalog: Catalog) -> None:
                 "effect": skill.effect.value,
                 "tags": [],
                 "examples": [],
-                "timeout_seconds": None,
+                "timeout_seconds": skill.timeout_seconds,
                 "reports_progress": False,
             }
         )
