@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from agentmesh.transport.door import Door
 from agentmesh.transport.listen import CannotListen, ListenAddress
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, server_options
 from agentmesh.transport.requests import MAX_REQUEST_BYTES, RequestReader
@@ -45,6 +47,8 @@ def build_server(
     max_call_seconds: float = 60.0,
     unlimited: Collection[str] = (),
     stall_seconds: float = 10.0,
+    while_draining: Collection[str] = (),
+    background: Callable[[], Collection[asyncio.Task[None]]] = tuple,
     max_request_bytes: int = MAX_REQUEST_BYTES,
     not_supported: Mapping[str, Collection[str]] = _NOTHING,
 ) -> MeshServer:
@@ -57,6 +61,9 @@ def build_server(
         max_call_seconds: The server's maximum for a call, also where the caller's deadline is later or missing.
         unlimited: Methods without that maximum, as `/agentmesh.v1.Registry/WatchAgents`.
         stall_seconds: How long the reader of a stream may hold up one message; then READER_STALLED.
+        while_draining: Methods that are served until the server stops: what work in flight needs of others, as
+            `/agentmesh.v1.Registry/Heartbeat`.
+        background: Gives the work without a call that is under way: a drain waits for it as for calls.
         max_request_bytes: Greatest request; above it REQUEST_INVALID, and far above the core's RESOURCE_EXHAUSTED.
         not_supported: Full name of a message -> its fields that are refused when set (FIELD_NOT_SUPPORTED).
 
@@ -67,8 +74,9 @@ def build_server(
     _check_plaintext(address, allowed=allow_plaintext)
     address.check_free()
     reader = RequestReader(max_request_bytes=max_request_bytes, not_supported=not_supported)
+    door = Door(while_draining)
     interceptor = ServerInterceptor(
-        reader, max_call_seconds=max_call_seconds, unlimited=unlimited, stall_seconds=stall_seconds
+        reader, door, max_call_seconds=max_call_seconds, unlimited=unlimited, stall_seconds=stall_seconds
     )
     server = grpc.aio.server(
         interceptors=(interceptor,), options=server_options(max(MAX_MESSAGE_BYTES, 2 * max_request_bytes))
@@ -84,7 +92,13 @@ def build_server(
     except RuntimeError:
         raise CannotListen(f"cannot listen on {address}: {address.why_not()}") from None
     return MeshServer(
-        server, interceptor=interceptor, health_servicer=health_servicer, services=names, address=address, port=port
+        server,
+        door=door,
+        health_servicer=health_servicer,
+        services=names,
+        address=address,
+        port=port,
+        background=background,
     )
 
 
@@ -95,16 +109,18 @@ class MeshServer:
         self,
         server: grpc.aio.Server,
         *,
-        interceptor: ServerInterceptor,
+        door: Door,
         health_servicer: health.aio.HealthServicer,
         services: Sequence[str],
         address: ListenAddress,
         port: int,
+        background: Callable[[], Collection[asyncio.Task[None]]],
     ) -> None:
         self._server = server
-        self._interceptor = interceptor
+        self._door = door
         self._health = health_servicer
         self._serving = dict.fromkeys(services, False)
+        self._background = background
         self._stopped = False
         self._port = 0 if address.path else port
         self._address = address.with_port(port)
@@ -122,7 +138,7 @@ class MeshServer:
     @property
     def calls_in_flight(self) -> int:
         """Calls whose answer has not left yet, without health and reflection."""
-        return self._interceptor.calls_in_flight
+        return len(self._door.calls)
 
     async def start(self) -> None:
         """Take calls; health says NOT_SERVING until `set_serving`."""
@@ -142,24 +158,25 @@ class MeshServer:
         await self._set_health(names, serving=False)
 
     async def drain(self, grace_seconds: float) -> None:
-        """End in order: NOT_SERVING, new calls SHUTTING_DOWN, calls in flight finish, stop.
+        """End in order: NOT_SERVING, new calls SHUTTING_DOWN, calls in flight and background work finish, stop.
 
-        After `grace_seconds` those that are still in flight are cancelled.
+        After `grace_seconds` calls that are still in flight are cancelled; background work is left to its owner.
         """
-        self._interceptor.refuse_new_calls()
+        self._door.refuse_new_calls()
         await self._health.enter_graceful_shutdown()
-        await self._interceptor.wait_until_idle(grace_seconds)
+        await _until_none(lambda: {*self._door.calls, *self._background()}, grace_seconds)
+        await self._door.hold_new_calls()
         await self.stop()
 
     async def stop(self) -> None:
         """End at once: calls in flight are cancelled. May be called again; a handler that swallows its cancellation is
         waited for once.
         """
-        self._interceptor.refuse_new_calls()
+        self._door.refuse_new_calls()
         await self._server.stop(None)
         if not self._stopped:
             self._stopped = True
-            await self._interceptor.wait_until_idle(_CANCELLATION_SECONDS)
+            await _until_none(lambda: self._door.calls, _CANCELLATION_SECONDS)
 
     async def _set_health(self, names: Sequence[str], *, serving: bool) -> None:
         for name in names or tuple(self._serving):
@@ -172,6 +189,14 @@ class MeshServer:
         for name, serving in (*self._serving.items(), ("", all(self._serving.values()))):
             status = health_pb2.HealthCheckResponse
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
+
+async def _until_none(tasks: Callable[[], Collection[asyncio.Task[Any]]], seconds: float) -> None:
+    """Return when there is no task any more, also none that has begun meanwhile, or after so many seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while (running := tasks()) and (left := end - loop.time()) > 0:
+        await asyncio.wait(running, timeout=left)
 
 
 def _check_plaintext(address: ListenAddress, *, allowed: bool) -> None:

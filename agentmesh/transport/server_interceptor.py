@@ -26,6 +26,7 @@ from agentmesh import errors
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
+from agentmesh.transport.door import Door
 from agentmesh.transport.requests import RequestReader
 from agentmesh.transport.sending import send_message, send_status
 from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_status
@@ -60,35 +61,27 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         reader: Makes requests from bytes.
+        door: Lets calls in.
         max_call_seconds: The server's maximum for every call.
         unlimited: Methods without that maximum, as `/agentmesh.v1.Registry/WatchAgents`.
         stall_seconds: How long the reader of a stream may hold up one message of an async generator.
     """
 
     def __init__(
-        self, reader: RequestReader, *, max_call_seconds: float, unlimited: Collection[str], stall_seconds: float
+        self,
+        reader: RequestReader,
+        door: Door,
+        *,
+        max_call_seconds: float,
+        unlimited: Collection[str],
+        stall_seconds: float,
     ) -> None:
         self._reader = reader
+        self._door = door
         self._max_call_seconds = max_call_seconds
         self._unlimited = frozenset(unlimited)
         self._stall_seconds = stall_seconds
         self._handlers: dict[str, _Handler] = {}
-        self._in_flight: set[asyncio.Task[Any]] = set()
-        self._draining = False
-
-    @property
-    def calls_in_flight(self) -> int:
-        """Calls whose answer has not left yet, without health and reflection."""
-        return len(self._in_flight)
-
-    def refuse_new_calls(self) -> None:
-        """Answer every later call UNAVAILABLE, SHUTTING_DOWN."""
-        self._draining = True
-
-    async def wait_until_idle(self, seconds: float) -> None:
-        """Return when no call is in flight, or after so many seconds."""
-        if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=seconds)
 
     async def intercept_service(
         self,
@@ -132,7 +125,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         error: MeshError | None = None
         answer: bytes | None = None
         try:
-            self._admit()
+            await self._door.enter(method.name)
             request = self._reader.read(serialized, method.parse)
             answer = await _within_maximum(method, work(method, request, context), context)
             code = _code_that_is_set(context)
@@ -155,15 +148,6 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         finally:
             _log_call(method, code, error, started, context)
         return answer
-
-    def _admit(self) -> None:
-        if self._draining:
-            raise errors.ShuttingDown("this server is shutting down and takes no new calls; try another")
-        task = asyncio.current_task()
-        assert task is not None
-        # The task of a call ends when its answer has left, and not before: only then may a draining server stop.
-        self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
 
 
 async def _unary(method: _Method, request: Message, context: _Context) -> bytes:

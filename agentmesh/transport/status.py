@@ -94,6 +94,8 @@ _IN_OUR_WORDS: Final = (
     (re.compile("errors resolving"), "there is no such name"),
     (re.compile("failed to connect|XdsClient|address list", re.IGNORECASE), "no connection could be made"),
 )
+_DROPPED: Final = "CANCELLED"
+"""What the core says of a call that a server ended without a word: it stopped before it had begun to handle it."""
 _REMOTE_REASON: Final = "remote_reason"
 _REMOTE_DOMAIN: Final = "remote_domain"
 
@@ -140,7 +142,8 @@ def from_status(status: status_pb2.Status, peer: str) -> MeshError:
 
     A status that is not of the table, because an agent in another language, a proxy or a newer version made it, gives
     `errors.RemoteError` with its code, reason and message; but DEADLINE_EXCEEDED and CANCELLED always give
-    `errors.DeadlineExceeded` and `errors.RunCancelled`, and UNAVAILABLE without a reason `errors.Unreachable`.
+    `errors.DeadlineExceeded` and `errors.RunCancelled`, and UNAVAILABLE without a reason `errors.Unreachable`, as does
+    a call that the server dropped.
 
     Args:
         status: As received; OK, which is no error, counts as UNKNOWN.
@@ -208,6 +211,8 @@ def _foreign(message: str, code: Code, received: Received, peer: str) -> MeshErr
     received = replace(received, metadata=metadata)
     if code is Code.DEADLINE_EXCEEDED:
         return _rebuild(errors.DeadlineExceeded, f"{peer} did not answer in time", code, received)
+    if code is Code.CANCELLED and message == _DROPPED and not received.reason:
+        return _rebuild(errors.Unreachable, f"{peer} is unavailable: it dropped the call", code, received)
     if code is Code.CANCELLED:
         return _rebuild(errors.RunCancelled, f"{peer} cancelled the call", code, received)
     if code is Code.UNAVAILABLE and not received.reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class Options(TypedDict, total=False):
     max_call_seconds: float
     unlimited: Collection[str]
     stall_seconds: float
+    while_draining: Collection[str]
+    background: Callable[[], Collection[asyncio.Task[None]]]
     max_request_bytes: int
     not_supported: Mapping[str, Collection[str]]
 
