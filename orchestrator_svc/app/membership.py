@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from contextlib import suppress
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -40,7 +39,7 @@ class Membership:
         self._store = store
         self._clock = clock
         self._current = _Current(-1, Catalog.of(()))
-        self._change = asyncio.Event()
+        self._seen = store.listing().revision
 
     async def register(self, card: JsonObject, address: str, ttl_seconds: float | None = None) -> Registration:
         """List an endpoint until its lease ends.
@@ -64,8 +63,7 @@ class Membership:
             last_heartbeat_at=now,
             expires_at=now + timedelta(seconds=ttl),
         )
-        await self._store.put(registration)
-        self._change.set()
+        registration = await self._store.put(registration)
         _log.info(
             "agent registered",
             agent=registration.card.name,
@@ -89,15 +87,18 @@ class Membership:
     async def deregister(self, lease_id: str) -> None:
         """End a lease; fine if it had ended."""
         await self._store.remove(lease_id)
-        self._change.set()
 
     async def changed(self) -> None:
-        """Return when the listing may have changed: somebody came or left, or a lease has ended. For one waiter."""
-        expiry = self._store.listing().next_expiry
-        seconds = None if expiry is None else max(0.0, (expiry - self._clock.now()).total_seconds())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._change.wait(), seconds)
-        self._change.clear()
+        """Return when the listing has changed since this was called last. For one waiter; others use `listings`."""
+        await self._store.changed(self._seen)
+        self._seen = self._store.listing().revision
+
+    async def listings(self) -> AsyncGenerator[Listing, None]:
+        """Who is listed now, then who is listed after each change; a slow reader gets the latest only."""
+        while True:
+            listing = self._store.listing()
+            yield listing
+            await self._store.changed(listing.revision)
 
     def listing(self) -> Listing:
         """Who is listed now."""

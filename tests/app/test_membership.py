@@ -117,22 +117,30 @@ async def test_a_heartbeat_after_the_end_is_told_to_register_again(membership: M
     assert not membership.known_catalog()
 
 
+async def test_an_agent_may_have_many_endpoints(membership: Membership) -> None:
+    first = await membership.register(card("one"), "host:1")
+    await membership.register(card("one"), "host:2")
+    assert addresses(membership) == {"host:1", "host:2"}
+    assert list(membership.catalog().skills) == ["one__work"]
+    await membership.deregister(first.lease_id)
+    assert addresses(membership) == {"host:2"}
+
+
 async def test_the_heartbeat_of_a_replaced_endpoint_is_told_so(membership: Membership) -> None:
     earlier = await membership.register(card("one", version="1.0.0"), "host:1")
-    later = await membership.register(card("one", "read", version="2.0.0"), "host:2")
+    later = await membership.register(card("one", "read", version="2.0.0"), "host:1")
     with pytest.raises(LeaseNotFound):
         await membership.heartbeat(earlier.lease_id)
     await membership.heartbeat(later.lease_id)
-    assert address_of(membership, "one") == "host:2"
-    assert addresses(membership) == {"host:2"}
+    assert addresses(membership) == {"host:1"}
     assert list(membership.catalog().skills) == ["one__read"]
 
 
 async def test_a_replaced_endpoint_that_deregisters_takes_nothing_from_its_successor(membership: Membership) -> None:
     earlier = await membership.register(card("one"), "host:1")
-    await membership.register(card("one"), "host:2")
+    await membership.register(card("one"), "host:1")
     await membership.deregister(earlier.lease_id)
-    assert address_of(membership, "one") == "host:2"
+    assert address_of(membership, "one") == "host:1"
 
 
 async def test_an_agent_that_comes_back_at_its_address_is_another_endpoint(membership: Membership) -> None:
@@ -238,3 +246,14 @@ async def test_a_heartbeat_is_no_change(membership: Membership) -> None:
     assert not waiting.done()
     waiting.cancel()
     await asyncio.wait({waiting})
+
+
+async def test_a_reader_of_the_listings_gets_the_present_one_and_then_the_latest(membership: Membership) -> None:
+    listings = membership.listings()
+    assert (await anext(listings)).registrations == ()
+    for port in range(1, 6):
+        await membership.register(card("one"), f"host:{port}")
+    assert len((await anext(listings)).registrations) == 5
+    await membership.register(card("two"), "host:6")
+    assert len((await anext(listings)).registrations) == 6
+    await listings.aclose()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
 from typing import Protocol
 
 from orchestrator_svc.core.card import Card
@@ -22,6 +25,7 @@ class Registration:
     """One endpoint of an agent, under one lease."""
 
     lease_id: str
+    """A secret: the right to heartbeat and deregister."""
     card: Card
     address: str
     ttl_seconds: float
@@ -36,23 +40,32 @@ class Registration:
 
 @dataclass(frozen=True)
 class Listing:
-    """Who is in the mesh at one moment, ordered by agent and address."""
+    """Who is in the mesh at one moment, ordered by agent and address. An agent may have many endpoints."""
 
     revision: int
-    """Grows with every change of who is listed; heartbeats do not change it."""
+    """Grows with every change of who is listed, in this process; heartbeats do not change it."""
     registrations: tuple[Registration, ...]
 
-    @property
+    @cached_property
     def next_expiry(self) -> datetime | None:
         """When the first of the leases ends, unless it is renewed; None if there is none."""
         return min((registration.expires_at for registration in self.registrations), default=None)
 
+    @cached_property
+    def by_address(self) -> Mapping[str, Registration]:
+        """The one that is listed at each address."""
+        return MappingProxyType({registration.address: registration for registration in self.registrations})
+
 
 class AgentStore(Protocol):
-    """One endpoint an agent: a later registration of the same agent replaces the earlier one."""
+    """Leases of endpoints. An address is one process: a later registration there replaces the earlier one."""
 
-    async def put(self, registration: Registration) -> None:
-        """Add a registration; its lease ends at `expires_at` unless it is renewed."""
+    async def put(self, registration: Registration) -> Registration:
+        """Add a registration for its ttl from now, and return it as it is listed, with the times of the store.
+
+        Raises:
+            RegistryUnavailable: The store cannot be reached; this may be raised by `renew` and `remove` as well.
+        """
         ...
 
     async def renew(self, lease_id: str) -> Registration | None:
@@ -64,5 +77,9 @@ class AgentStore(Protocol):
         ...
 
     def listing(self) -> Listing:
-        """The endpoints whose leases have not ended. Cheap: it is asked for by every Ask."""
+        """The endpoints whose leases have not ended, as far as this process knows. Cheap: every Ask asks for it."""
+        ...
+
+    async def changed(self, revision: int) -> None:
+        """Return when the revision of the listing is another than this; at once if it is. Any number may wait."""
         ...
