@@ -35,6 +35,7 @@ def test_the_question_and_every_step_are_there() -> None:
         calm=skipped(StepReason.CONDITION_FALSE),
         behind=skipped(StepReason.UPSTREAM_FAILED, ("bad", "late")),
         maybe=Outcome(StepOutcome.FAILED, StepReason.AGENT_UNAVAILABLE, "the connection broke", effect_unknown=True),
+        over=Outcome(StepOutcome.FAILED, StepReason.BUDGET_EXCEEDED, "the budget of this run allows 6 agent calls"),
     )
     assert text(brief).splitlines() == [
         "Question:",
@@ -59,6 +60,9 @@ def test_the_question_and_every_step_are_there() -> None:
         '  arguments: {"entity":"maybe"}',
         "  its effect may or may not have happened",
         '  message: "the connection broke"',
+        "step over (watch__scan): FAILED, BUDGET_EXCEEDED",
+        '  arguments: {"entity":"over"}',
+        '  message: "the budget of this run allows 6 agent calls"',
         "</steps>",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -267,6 +268,31 @@ This answer is incomplete. What is missing:
 
 - rain: yes"""
     )
+
+
+async def test_it_says_that_the_budget_allowed_no_model_to_write_before_anything_else() -> None:
+    asked = brief(
+        step("a", arguments={"place": "Oslo"}),
+        step("b", arguments={"place": "Moss"}),
+        a=good({"rain": True}),
+        b=failed(StepReason.BUDGET_EXCEEDED, "the budget of this run allows 1 agent call"),
+    )
+    answer = await text(replace(asked, over_budget=True))
+    assert (
+        answer
+        == """\
+The budget of this question did not allow a language model to write the answer; this is what the agents gave.
+
+This answer is incomplete. What is missing:
+
+- **Get forecast: Moss**: the budget of this question allows no further call of an agent.
+
+## Get forecast: Oslo
+
+- rain: yes"""
+    )
+    whole = replace(brief(step("a"), a=good({"rain": True})), over_budget=True)
+    assert (await text(whole)).startswith("The budget of this question did not allow")
 
 
 async def test_what_was_not_needed_says_so_in_words() -> None:
