@@ -42,6 +42,9 @@ from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.config import Config
 from orchestrator_svc.core.validate import PlanLimits
 
+WHILE_DRAINING = (f"/{REGISTRY}/Heartbeat", f"/{REGISTRY}/Deregister")
+"""Without them the runs in flight would lose their agents, or call such as have left."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -119,6 +122,9 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         [orchestrator, registry],
         allow_plaintext=config.allow_plaintext,
         max_call_seconds=config.max_ask_seconds,
+        stall_seconds=config.stream_stall_seconds,
+        while_draining=WHILE_DRAINING,
+        background=lambda: runs.tasks,
         not_supported=NOT_SUPPORTED,
     )
     return Orchestrator(server, runs, membership, caller, minds)
