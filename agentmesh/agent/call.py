@@ -51,8 +51,8 @@ class Call:
     attempt: int
     """1 is the first."""
     idempotency_key: str
-    """The same for every attempt at the same work; empty: not recognisable. Of several calls with one key, which a
-    skill with effect SIDE_EFFECT serves together, this is the one that began."""
+    """The same for every attempt at the same work; empty: not recognisable. Where a skill with effect SIDE_EFFECT runs
+    once for several calls with one key, attempt and deadline are those of the first."""
     deadline: Deadline
     """When the caller stops waiting; may be never."""
     meter: Meter = field(default_factory=Meter, repr=False, compare=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import Any
 
@@ -270,8 +271,35 @@ async def test_a_stream_that_is_broken_off_cancels_an_async_skill(serve: Serve) 
 
     async with (await serve(agent)).stream("wait") as messages:
         assert told(await anext(messages)) == (0.1, "")
-    async with asyncio.timeout(5):
-        await cancelled.wait()
+    await cancelled.wait()
+
+
+async def test_an_agent_that_is_stopped_lets_a_stream_end(serve: Serve) -> None:
+    agent = new_agent()
+    go_on = asyncio.Event()
+
+    @agent.skill(effect="READ_ONLY", reports_progress=True)
+    async def wait() -> int:
+        """Wait."""
+        await progress(0.1)
+        await go_on.wait()
+        return 42
+
+    served = await serve(agent)
+    async with served.stream("wait") as messages:
+        await anext(messages)
+        stopping = asyncio.create_task(served.running.stop())
+        await refused_because_it_stops(served)
+        go_on.set()
+        assert from_struct((await anext(messages)).result.result) == {"result": 42}
+    await stopping
+
+
+async def refused_because_it_stops(served: Served) -> None:
+    """Ask until the agent takes no new calls."""
+    with contextlib.suppress(errors.ShuttingDown, errors.Unreachable):
+        while True:
+            await served.stub.Describe(agent_service_pb2.DescribeRequest())
 
 
 async def test_a_stream_that_is_broken_off_tells_a_thread(serve: Serve) -> None:

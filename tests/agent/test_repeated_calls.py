@@ -7,17 +7,20 @@ import threading
 from typing import Any
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from structlog.testing import capture_logs
 
 from agentmesh import errors, metadata
-from agentmesh.agent import Agent, AgentDefinitionError, current_call, progress, report_usage
+from agentmesh.agent import Agent, AgentDefinitionError, Call, current_call, progress, report_usage
+from agentmesh.agent.execution import Execution
 from agentmesh.agent.repeats import MAX_ANSWERS, Repeats
 from agentmesh.agent.running import SERVICE
 from agentmesh.agent.servicer import AgentServicer
 from agentmesh.agent.skill import define_skill
 from agentmesh.agent.threads import Threads
+from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
-from agentmesh.transport import Service, build_server, code_of, from_struct, open_channel, reason_of
+from agentmesh.transport import Service, build_server, code_of, from_struct, open_channel, reason_of, to_struct
 from agentmesh.v1 import agent_service_pb2, usage_pb2
 from agentmesh.v1.agent_service_pb2_grpc import AgentStub, add_AgentServicer_to_server
 from tests.agent.conftest import Serve, Served
@@ -450,11 +453,14 @@ async def test_a_skill_that_ends_in_spite_of_its_cancellation_has_a_known_effect
         return "committed"
 
     served = await serve(agent)
-    call = asyncio.create_task(served.execute("commit", idempotency_key="k"))
-    await started.wait()
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
+    for _ in range(2):  # the second one leaves while it ends, and does not break into that
+        call = asyncio.create_task(served.execute("commit", idempotency_key="k"))
+        await started.wait()
+        await agent_has_read(served)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await agent_has_read(served)
     again = asyncio.create_task(served.execute("commit", idempotency_key="k"))
     await agent_has_read(served)
     go_on.set()
@@ -500,6 +506,39 @@ async def test_a_call_that_never_got_a_thread_is_not_remembered(serve: Serve) ->
     assert await first == {"result": 1}
     assert runs == [1]
     assert await served.execute("block", {"number": 2}, idempotency_key="k2") == {"result": 2}
+
+
+async def test_a_call_that_was_given_up_before_it_began_is_not_joined() -> None:
+    repeats, free = Repeats(), asyncio.Event()
+    runs: list[int] = []
+
+    async def pay(call: Call) -> Struct:
+        await free.wait()  # for a thread
+        call.begun.set()
+        runs.append(1)
+        return to_struct({"paid": True})
+
+    def execution() -> Execution:
+        call = Call("pay", "", "", None, 1, "k", Deadline.never())
+        return repeats.execution(call, "digest", lambda: pay(call))
+
+    async def attend(execution: Execution) -> Struct:
+        async with execution.attended():
+            await execution.ended()
+            return execution.result()
+
+    first = execution()
+    caller = asyncio.create_task(attend(first))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.sleep(0)
+    again = execution()
+    assert again is not first
+    free.set()
+    assert from_struct(await attend(again)) == {"paid": True}
+    assert from_struct(await attend(execution())) == {"paid": True}
+    assert runs == [1]
+    assert caller.cancelled()
 
 
 async def test_with_no_time_to_remember_only_calls_in_flight_are_joined(serve: Serve) -> None:
