@@ -6,6 +6,7 @@
     │   ├── PlanInvalid         UnknownSkill        EffectNotAllowed
     │   ├── CardInvalid         ArgumentsInvalid    SkillChanged
     │   ├── RequestIdReused     BudgetExceeded      ReaderStalled       Unauthenticated
+    │   ├── AddressNotAllowed   CardMismatch        CardConflict
     │   └── RunNotFound         StepNotFound        SkillNotFound       LeaseNotFound
     ├── SkillError              a skill's own words: agent authors raise these
     │   └── SkillFailed         NotFound            PermissionDenied    ResourceExhausted
@@ -13,6 +14,7 @@
     │   └── ResultInvalid       ResultTooLarge      ResultTooDeep       ResultNotJson
     ├── PeerError               something that we depend on failed
     │   ├── Unreachable         ShuttingDown        CatalogEmpty        NoEndpoint      Overloaded
+    │   ├── AddressUnreachable  RegistryUnavailable
     │   ├── LlmUnavailable      LlmRefused          AllStepsFailed
     │   └── RemoteError
     ├── DeadlineExceeded
@@ -95,6 +97,11 @@ class Reason(StrEnum):
     OVERLOADED = "OVERLOADED"
     READER_STALLED = "READER_STALLED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    ADDRESS_UNREACHABLE = "ADDRESS_UNREACHABLE"
+    ADDRESS_NOT_ALLOWED = "ADDRESS_NOT_ALLOWED"
+    CARD_MISMATCH = "CARD_MISMATCH"
+    CARD_CONFLICT = "CARD_CONFLICT"
+    REGISTRY_UNAVAILABLE = "REGISTRY_UNAVAILABLE"
 
 
 class ViolationReason(StrEnum):
@@ -124,6 +131,8 @@ class ViolationReason(StrEnum):
     SIBLING_CALL = "SIBLING_CALL"
     NOT_JSON = "NOT_JSON"
     LIMIT = "LIMIT"
+    SKILL_CHANGED = "SKILL_CHANGED"
+    ADDRESS_NOT_ALLOWED = "ADDRESS_NOT_ALLOWED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +237,18 @@ class Unauthenticated(RequestError):
     """The call carries credentials that are nobody's."""
 
 
+class AddressNotAllowed(RequestError):
+    """The address of a registration is none that the registry may call."""
+
+
+class CardMismatch(RequestError):
+    """The agent at the address of a registration has another card."""
+
+
+class CardConflict(RequestError):
+    """An endpoint is listed that gives the same version of the agent another contract."""
+
+
 class RunNotFound(RequestError):
     """No such run is remembered."""
 
@@ -298,6 +319,18 @@ class Unreachable(PeerError):
 
 class ShuttingDown(PeerError):
     """The server takes no new work."""
+
+    transient = True
+
+
+class AddressUnreachable(PeerError):
+    """The registry called the address of a registration back, and no agent there said that it serves."""
+
+    transient = True
+
+
+class RegistryUnavailable(PeerError):
+    """The store that the registry keeps its leases in cannot be reached."""
 
     transient = True
 

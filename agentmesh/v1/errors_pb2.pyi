@@ -116,6 +116,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     (`AGENTMESH_CALLER_TOKENS`; a server that knows none does not look at it). A call without it is not refused: its
     caller is `anonymous`.
     """
+    ERROR_REASON_ADDRESS_UNREACHABLE: _ErrorReason.ValueType  # 38
+    """UNAVAILABLE: the address of a registration was called back, and within 3 s no agent there said that it serves.
+    Register again a little later.
+    """
+    ERROR_REASON_ADDRESS_NOT_ALLOWED: _ErrorReason.ValueType  # 39
+    """PERMISSION_DENIED: the address of a registration is none that this server calls (`AGENTMESH_ALLOWED_ADDRESSES`);
+    BadRequest names the field. Nothing was called.
+    """
+    ERROR_REASON_CARD_MISMATCH: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION: the agent at the address of a registration describes itself by another card."""
+    ERROR_REASON_CARD_CONFLICT: _ErrorReason.ValueType  # 41
+    """FAILED_PRECONDITION: an endpoint of the agent is listed whose card has the same version, and other schemas or another
+    effect for a skill; BadRequest names each. Give the agent a new version.
+    """
+    ERROR_REASON_REGISTRY_UNAVAILABLE: _ErrorReason.ValueType  # 42
+    """UNAVAILABLE: the store of the registry cannot be reached just now. Agents that are listed stay listed meanwhile."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused or failed: `reason` in google.rpc.ErrorInfo (without the prefix), domain `agentmesh`.
@@ -216,6 +232,22 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 37
 (`AGENTMESH_CALLER_TOKENS`; a server that knows none does not look at it). A call without it is not refused: its
 caller is `anonymous`.
 """
+ERROR_REASON_ADDRESS_UNREACHABLE: ErrorReason.ValueType  # 38
+"""UNAVAILABLE: the address of a registration was called back, and within 3 s no agent there said that it serves.
+Register again a little later.
+"""
+ERROR_REASON_ADDRESS_NOT_ALLOWED: ErrorReason.ValueType  # 39
+"""PERMISSION_DENIED: the address of a registration is none that this server calls (`AGENTMESH_ALLOWED_ADDRESSES`);
+BadRequest names the field. Nothing was called.
+"""
+ERROR_REASON_CARD_MISMATCH: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION: the agent at the address of a registration describes itself by another card."""
+ERROR_REASON_CARD_CONFLICT: ErrorReason.ValueType  # 41
+"""FAILED_PRECONDITION: an endpoint of the agent is listed whose card has the same version, and other schemas or another
+effect for a skill; BadRequest names each. Give the agent a new version.
+"""
+ERROR_REASON_REGISTRY_UNAVAILABLE: ErrorReason.ValueType  # 42
+"""UNAVAILABLE: the store of the registry cannot be reached just now. Agents that are listed stay listed meanwhile."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _ViolationReason:
@@ -274,6 +306,10 @@ class _ViolationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Viola
     """The arguments of a tool call of the model are not a JSON object."""
     VIOLATION_REASON_LIMIT: _ViolationReason.ValueType  # 24
     """A limit that the request itself, or the server for every request, sets was met."""
+    VIOLATION_REASON_SKILL_CHANGED: _ViolationReason.ValueType  # 25
+    """A schema or the effect of a skill differs from that of an endpoint which is listed under the same version."""
+    VIOLATION_REASON_ADDRESS_NOT_ALLOWED: _ViolationReason.ValueType  # 26
+    """The address is outside of what this server is allowed to call."""
 
 class ViolationReason(_ViolationReason, metaclass=_ViolationReasonEnumTypeWrapper):
     """What is wrong with one place of a plan, a card or a request: `reason` in BadRequest.FieldViolation (without the
@@ -330,4 +366,8 @@ VIOLATION_REASON_NOT_JSON: ViolationReason.ValueType  # 23
 """The arguments of a tool call of the model are not a JSON object."""
 VIOLATION_REASON_LIMIT: ViolationReason.ValueType  # 24
 """A limit that the request itself, or the server for every request, sets was met."""
+VIOLATION_REASON_SKILL_CHANGED: ViolationReason.ValueType  # 25
+"""A schema or the effect of a skill differs from that of an endpoint which is listed under the same version."""
+VIOLATION_REASON_ADDRESS_NOT_ALLOWED: ViolationReason.ValueType  # 26
+"""The address is outside of what this server is allowed to call."""
 Global___ViolationReason: _TypeAlias = ViolationReason  # noqa: Y015

@@ -185,9 +185,9 @@ class ListAgentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Agents a page, at most 1000. 0: all."""
+    """Most agents of a page, at most 1000. 0: as many as fit. A page has at most 3 MiB in any case."""
     page_token: _builtins.str
-    """Token of the last response; empty: the first page."""
+    """As ListAgentsResponse.next_page_token; empty: the first page. Agents that come or leave meanwhile move nothing."""
     def __init__(
         self,
         *,
@@ -214,10 +214,10 @@ class ListAgentsResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty on the last."""
     catalog_fingerprint: _builtins.str
-    """Fingerprint of the catalog that these agents make, lower-case hex SHA-256."""
+    """Fingerprint of the catalog that all agents together make, lower-case hex SHA-256."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegisteredAgent]:
-        """Ordered by name, those of one name by version, the highest first."""
+        """Ordered by name, those of one name by version (Semantic Versioning), the highest first, then by digest."""
 
     def __init__(
         self,
@@ -284,7 +284,7 @@ class Endpoint(_message.Message):
     """As RegisterRequest.address."""
     @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp:
-        """When it registered."""
+        """When it registered, or was first found where an address file (`AGENTMESH_AGENTS_FILE`) says it is."""
 
     @_builtins.property
     def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp:
@@ -338,7 +338,7 @@ class WatchAgentsResponse(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def snapshot(self) -> Global___ListAgentsResponse:
-        """Everything; the first message of a stream."""
+        """The listing; the first messages of a stream, one page each. The last of them has no next_page_token."""
 
     @_builtins.property
     def changed(self) -> Global___RegisteredAgent:

@@ -27,7 +27,9 @@ if _version_not_supported:
 
 class RegistryStub:
     """Who is in the mesh. Agents register an endpoint, keep it alive with heartbeats and leave. The memory store forgets
-    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND.
+    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND. Orchestrators that
+    share a store (`AGENTMESH_REGISTRY_URL`) know the same leases: any of them takes registrations and heartbeats. While
+    that store cannot be reached, what needs it is UNAVAILABLE, REGISTRY_UNAVAILABLE, and nobody who is listed leaves.
     """
 
     def __init__(self, channel):
@@ -65,14 +67,20 @@ class RegistryStub:
 
 class RegistryServicer:
     """Who is in the mesh. Agents register an endpoint, keep it alive with heartbeats and leave. The memory store forgets
-    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND.
+    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND. Orchestrators that
+    share a store (`AGENTMESH_REGISTRY_URL`) know the same leases: any of them takes registrations and heartbeats. While
+    that store cannot be reached, what needs it is UNAVAILABLE, REGISTRY_UNAVAILABLE, and nobody who is listed leaves.
     """
 
     def Register(self, request, context):
-        """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
-        wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
-        an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
-        back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
+        """Lists an endpoint of an agent until its lease ends; other endpoints of the agent stay. An address is one process: a
+        registration at an address that is listed replaces the lease there, whose heartbeat is then answered NOT_FOUND.
+        INVALID_ARGUMENT with a field violation for each thing that is wrong: REQUEST_INVALID for fields that break their own
+        rules, else CARD_INVALID for schemas and names. PERMISSION_DENIED, ADDRESS_NOT_ALLOWED: the server calls no such
+        address. Then the address is called back, for at most 3 s. UNAVAILABLE, ADDRESS_UNREACHABLE: no agent answers
+        Describe there, or its health is not SERVING (one without the health service counts as SERVING); try again.
+        FAILED_PRECONDITION, CARD_MISMATCH: the agent there has another card. FAILED_PRECONDITION, CARD_CONFLICT: the card
+        gives a listed version of the agent other schemas or effects. A refusal changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,14 +101,16 @@ class RegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAgents(self, request, context):
-        """Returns the agents that are listed now, ordered by name.
+        """Returns the agents that are listed now, page by page. INVALID_ARGUMENT (REQUEST_INVALID) for a token that is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchAgents(self, request, context):
-        """Sends the present listing, then every change of it.
+        """Sends the present listing, then the changes of it; heartbeats are none. A reader that is slow gets the latest state
+        of what changed meanwhile. Has no maximum time; ends UNAVAILABLE (SHUTTING_DOWN) when the server drains, and a new
+        call, here or at another orchestrator, begins with a new listing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +154,9 @@ def add_RegistryServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Registry:
     """Who is in the mesh. Agents register an endpoint, keep it alive with heartbeats and leave. The memory store forgets
-    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND.
+    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND. Orchestrators that
+    share a store (`AGENTMESH_REGISTRY_URL`) know the same leases: any of them takes registrations and heartbeats. While
+    that store cannot be reached, what needs it is UNAVAILABLE, REGISTRY_UNAVAILABLE, and nobody who is listed leaves.
     """
 
     @staticmethod

@@ -28,7 +28,9 @@ GRPC_VERSION: str
 
 class RegistryStub:
     """Who is in the mesh. Agents register an endpoint, keep it alive with heartbeats and leave. The memory store forgets
-    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND.
+    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND. Orchestrators that
+    share a store (`AGENTMESH_REGISTRY_URL`) know the same leases: any of them takes registrations and heartbeats. While
+    that store cannot be reached, what needs it is UNAVAILABLE, REGISTRY_UNAVAILABLE, and nobody who is listed leaves.
     """
 
     @_typing.overload
@@ -36,45 +38,63 @@ class RegistryStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]
-    """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
-    wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
-    an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
-    back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
+    """Lists an endpoint of an agent until its lease ends; other endpoints of the agent stay. An address is one process: a
+    registration at an address that is listed replaces the lease there, whose heartbeat is then answered NOT_FOUND.
+    INVALID_ARGUMENT with a field violation for each thing that is wrong: REQUEST_INVALID for fields that break their own
+    rules, else CARD_INVALID for schemas and names. PERMISSION_DENIED, ADDRESS_NOT_ALLOWED: the server calls no such
+    address. Then the address is called back, for at most 3 s. UNAVAILABLE, ADDRESS_UNREACHABLE: no agent answers
+    Describe there, or its health is not SERVING (one without the health service counts as SERVING); try again.
+    FAILED_PRECONDITION, CARD_MISMATCH: the agent there has another card. FAILED_PRECONDITION, CARD_CONFLICT: the card
+    gives a listed version of the agent other schemas or effects. A refusal changes nothing.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.HeartbeatRequest, _registry_service_pb2.HeartbeatResponse]
     """Prolongs a lease by its ttl. NOT_FOUND (LEASE_NOT_FOUND) if it ended, or the server has restarted: register again."""
     Deregister: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeregisterRequest, _registry_service_pb2.DeregisterResponse]
     """Ends a lease at once. OK also if it had ended already."""
     ListAgents: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAgentsRequest, _registry_service_pb2.ListAgentsResponse]
-    """Returns the agents that are listed now, ordered by name."""
+    """Returns the agents that are listed now, page by page. INVALID_ARGUMENT (REQUEST_INVALID) for a token that is none."""
     WatchAgents: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchAgentsRequest, _registry_service_pb2.WatchAgentsResponse]
-    """Sends the present listing, then every change of it."""
+    """Sends the present listing, then the changes of it; heartbeats are none. A reader that is slow gets the latest state
+    of what changed meanwhile. Has no maximum time; ends UNAVAILABLE (SHUTTING_DOWN) when the server drains, and a new
+    call, here or at another orchestrator, begins with a new listing.
+    """
 
 @_typing.type_check_only
 class RegistryAsyncStub(RegistryStub):
     """Who is in the mesh. Agents register an endpoint, keep it alive with heartbeats and leave. The memory store forgets
-    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND.
+    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND. Orchestrators that
+    share a store (`AGENTMESH_REGISTRY_URL`) know the same leases: any of them takes registrations and heartbeats. While
+    that store cannot be reached, what needs it is UNAVAILABLE, REGISTRY_UNAVAILABLE, and nobody who is listed leaves.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
-    wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
-    an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
-    back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
+    """Lists an endpoint of an agent until its lease ends; other endpoints of the agent stay. An address is one process: a
+    registration at an address that is listed replaces the lease there, whose heartbeat is then answered NOT_FOUND.
+    INVALID_ARGUMENT with a field violation for each thing that is wrong: REQUEST_INVALID for fields that break their own
+    rules, else CARD_INVALID for schemas and names. PERMISSION_DENIED, ADDRESS_NOT_ALLOWED: the server calls no such
+    address. Then the address is called back, for at most 3 s. UNAVAILABLE, ADDRESS_UNREACHABLE: no agent answers
+    Describe there, or its health is not SERVING (one without the health service counts as SERVING); try again.
+    FAILED_PRECONDITION, CARD_MISMATCH: the agent there has another card. FAILED_PRECONDITION, CARD_CONFLICT: the card
+    gives a listed version of the agent other schemas or effects. A refusal changes nothing.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.HeartbeatRequest, _registry_service_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Prolongs a lease by its ttl. NOT_FOUND (LEASE_NOT_FOUND) if it ended, or the server has restarted: register again."""
     Deregister: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeregisterRequest, _registry_service_pb2.DeregisterResponse]  # type: ignore[assignment]
     """Ends a lease at once. OK also if it had ended already."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAgentsRequest, _registry_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
-    """Returns the agents that are listed now, ordered by name."""
+    """Returns the agents that are listed now, page by page. INVALID_ARGUMENT (REQUEST_INVALID) for a token that is none."""
     WatchAgents: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchAgentsRequest, _registry_service_pb2.WatchAgentsResponse]  # type: ignore[assignment]
-    """Sends the present listing, then every change of it."""
+    """Sends the present listing, then the changes of it; heartbeats are none. A reader that is slow gets the latest state
+    of what changed meanwhile. Has no maximum time; ends UNAVAILABLE (SHUTTING_DOWN) when the server drains, and a new
+    call, here or at another orchestrator, begins with a new listing.
+    """
 
 class RegistryServicer(metaclass=_abc_1.ABCMeta):
     """Who is in the mesh. Agents register an endpoint, keep it alive with heartbeats and leave. The memory store forgets
-    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND.
+    everything when its process ends: agents register again when a heartbeat is answered NOT_FOUND. Orchestrators that
+    share a store (`AGENTMESH_REGISTRY_URL`) know the same leases: any of them takes registrations and heartbeats. While
+    that store cannot be reached, what needs it is UNAVAILABLE, REGISTRY_UNAVAILABLE, and nobody who is listed leaves.
     """
 
     @_abc_1.abstractmethod
@@ -83,10 +103,14 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RegisterResponse, _abc.Awaitable[_registry_service_pb2.RegisterResponse]]:
-        """Lists an endpoint of an agent until its lease ends. INVALID_ARGUMENT with a field violation for each thing that is
-        wrong: REQUEST_INVALID for fields that break their own rules, else CARD_INVALID for schemas and names. One endpoint
-        an agent: a later one replaces the earlier, whose heartbeat is then answered NOT_FOUND. The endpoint is not called
-        back before it is listed: a wrong address shows when a step calls it (AGENT_UNAVAILABLE).
+        """Lists an endpoint of an agent until its lease ends; other endpoints of the agent stay. An address is one process: a
+        registration at an address that is listed replaces the lease there, whose heartbeat is then answered NOT_FOUND.
+        INVALID_ARGUMENT with a field violation for each thing that is wrong: REQUEST_INVALID for fields that break their own
+        rules, else CARD_INVALID for schemas and names. PERMISSION_DENIED, ADDRESS_NOT_ALLOWED: the server calls no such
+        address. Then the address is called back, for at most 3 s. UNAVAILABLE, ADDRESS_UNREACHABLE: no agent answers
+        Describe there, or its health is not SERVING (one without the health service counts as SERVING); try again.
+        FAILED_PRECONDITION, CARD_MISMATCH: the agent there has another card. FAILED_PRECONDITION, CARD_CONFLICT: the card
+        gives a listed version of the agent other schemas or effects. A refusal changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -111,7 +135,7 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListAgentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListAgentsResponse, _abc.Awaitable[_registry_service_pb2.ListAgentsResponse]]:
-        """Returns the agents that are listed now, ordered by name."""
+        """Returns the agents that are listed now, page by page. INVALID_ARGUMENT (REQUEST_INVALID) for a token that is none."""
 
     @_abc_1.abstractmethod
     def WatchAgents(
@@ -119,6 +143,9 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WatchAgentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchAgentsResponse], _abc.AsyncIterator[_registry_service_pb2.WatchAgentsResponse]]:
-        """Sends the present listing, then every change of it."""
+        """Sends the present listing, then the changes of it; heartbeats are none. A reader that is slow gets the latest state
+        of what changed meanwhile. Has no maximum time; ends UNAVAILABLE (SHUTTING_DOWN) when the server drains, and a new
+        call, here or at another orchestrator, begins with a new listing.
+        """
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
