@@ -232,8 +232,8 @@ class Runs:
         except MeshError as error:
             run.end(RunState.FAILED, error.about_run(run.id))
         except BaseException as bug:  # noqa: BLE001 - the edge: its callers must not wait for ever (panics of Rust)
-            _log.error("unexpected error", incident=close_incident(bug), exc_info=bug)
             run.end(RunState.FAILED, as_internal(bug).about_run(run.id))
+            _log.error("unexpected error", incident=close_incident(bug), exc_info=bug)
         else:
             run.end(RunState.FINISHED)
             run.journal.write(Finished())
@@ -260,3 +260,17 @@ class Runs:
             del self._live[run.id]
             self.admission.leave()
             run.journal.close()
+            _log_end(run)
+
+
+def _log_end(run: Run) -> None:
+    _log.info(
+        "run",
+        state=run.state,
+        outcome=run.outcome,
+        error=type(run.error).__name__ if run.error else None,
+        plan_source=run.plan_source,
+        llm_calls=run.ledger.llm_calls,
+        agent_calls=run.ledger.agent_calls,
+        duration_ms=round(run.timings.total * 1000, 3),
+    )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
@@ -100,10 +101,26 @@ async def test_a_bug_is_remembered_under_the_id_that_the_caller_gets(catalog: Ca
             raise ZeroDivisionError("marker")
 
     a_mesh = await mesh(catalog, Broken([]), {})
-    with pytest.raises(Internal) as caught:
+    with pytest.raises(Internal) as caught, capture_logs() as log:
         await a_mesh.ask()
     assert "marker" not in caught.value.message
+    [incident] = [line["incident"] for line in log if line["event"] == "unexpected error"]
+    assert incident in caught.value.message
     assert (await a_mesh.runs.get(a_mesh.begun[0].id, ANONYMOUS)).error is caught.value
+
+
+async def test_its_end_is_one_line_in_the_log_also_when_nobody_waits(catalog: Catalog) -> None:
+    gate = Gate()
+    a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": gate.skill})
+    with capture_logs() as log:
+        asker, run = await waiting(a_mesh, RunRequest(Question("?"), keep_running=True))
+        await gate.begun.wait()
+        await asker.leave()
+        gate.open.set()
+        await run.journal.closed()
+        await asyncio.sleep(0)
+    [line] = [line for line in log if line["event"] == "run"]
+    assert (line["state"], line["outcome"], line["llm_calls"], line["agent_calls"]) == ("FINISHED", "COMPLETE", 2, 1)
 
 
 async def test_its_events_tell_its_story(catalog: Catalog) -> None:
