@@ -61,6 +61,7 @@ def test_the_tables_are_long_enough_and_have_every_reason_that_validation_gives(
         ViolationReason.SKILL_NAME,
         ViolationReason.SIBLING_CALL,  # of tool calls
         ViolationReason.NOT_JSON,
+        ViolationReason.LIMIT,  # of a budget
     }
     given = {violation.reason for entry in INVALID for violation in entry.violations}
     assert given == set(ViolationReason) - elsewhere
