@@ -1,8 +1,10 @@
 """How much of a run's budget one request to a model claims before it is sent, and how long its reply may be for that.
 
 The reply is bounded by a parameter of the request. The prompt cannot be, and nobody but the provider can count its
-tokens: so it is claimed with one token for each byte of the request, which no tokenizer exceeds. Text has three or four
-bytes a token, so most of it is given back when the reply says what was used.
+tokens: so more is claimed than it can have, and what is too much is given back when the reply says what was used. Text
+has three or four bytes a token; digits and some scripts have down to one, and no tokenizer makes two tokens of a byte.
+So a byte counts as a token wherever data can be, and two as one where the instructions and the tools are, which are
+words and JSON.
 
 A budget that limits neither tokens nor cost changes nothing in what is sent.
 """
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentmesh.errors import BudgetExceeded, Violation, ViolationReason
-from agentmesh.jsonvalues import JsonObject
+from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.pricing import Price, Tokens, cost_usd, price_of
 from orchestrator_svc.app.ledger import Budget, Ledger, RequestClaim
@@ -55,12 +57,24 @@ def allow(ledger: Ledger, body: JsonObject, price: Price | None, cap_tokens: int
     """
     if not ledger.limits_requests:
         return Allowance(ledger.claim_request(0, 0.0))
-    prompt = len(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+    prompt = most_prompt_tokens(body)
     room = _room(ledger, prompt, price)
     tightest = min(room, key=lambda name: room[name], default="")
     reply = max(LEAST_REPLY_TOKENS, min(cap_tokens, room[tightest])) if tightest else cap_tokens
     claim = ledger.claim_request(prompt + reply, cost_usd(Tokens(prompt, reply), price) or 0.0)
     return Allowance(claim, reply, tightest if tightest and room[tightest] < cap_tokens else "")
+
+
+def most_prompt_tokens(body: JsonObject) -> int:
+    """More tokens than the prompt of the request can have.
+
+    Args:
+        body: The request; its first message has our instructions.
+    """
+    messages = body.get("messages")
+    ours: Json = [messages[:1] if isinstance(messages, list) else [], body.get("tools")]
+    words = _compact(ours).encode("ascii", "ignore")
+    return len(_compact(body).encode()) - len(words) // 2
 
 
 def models_within(budget: Budget, settings: LlmSettings) -> tuple[str, ...]:
@@ -80,6 +94,10 @@ def models_within(budget: Budget, settings: LlmSettings) -> tuple[str, ...]:
             "AGENTMESH_LLM_PRICES, or set no cost_usd",
         )
     return priced
+
+
+def _compact(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _room(ledger: Ledger, prompt: int, price: Price | None) -> Mapping[str, int]:

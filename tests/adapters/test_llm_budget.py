@@ -1,7 +1,7 @@
 """What a budget of tokens or dollars does to the requests for a completion, counted where they arrive.
 
-The greedy server charges for every request it takes up all that the request lets it: a token for each byte of the
-prompt, and as long a reply as the limit allows.
+The greedy server charges for every request it takes up all that the request lets it: a token for each byte of data and
+for each two of instructions and tools, and as long a reply as the limit allows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable
+from orchestrator_svc.adapters.llm_budget import most_prompt_tokens
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.pricing import Price, Tokens, cost_usd
 from orchestrator_svc.adapters.prompts import CUT_NOTE
@@ -28,6 +29,8 @@ GOOD = calls(("watch__scan", {}))
 WHOLE = says("All is well.")
 HALF = Streams(("All ", "is "))
 CHEAP = prices(model_a=(1, 10))
+FRAME = 20
+"""Tokens that are claimed for what stands between the parts of a request."""
 PARAMETERS = ("max_tokens", "max_completion_tokens")
 
 
@@ -39,8 +42,14 @@ def limit_of(request: LlmRequest) -> int | None:
 
 def prompt_of(request: LlmRequest) -> int:
     """The most tokens that its prompt may have, by its bytes."""
-    rest = {name: value for name, value in request.body.items() if name not in PARAMETERS}
-    return len(json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode())
+    system, *data = request.messages
+    rest = {name: value for name, value in request.body.items() if name not in (*PARAMETERS, "messages", "tools")}
+    tools = {"tools": request.body["tools"]} if request.routes else {}
+    return size_of(data) + size_of(rest) + (size_of(system) + size_of(tools) + 1) // 2
+
+
+def size_of(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def most_of(request: LlmRequest) -> Tokens:
@@ -72,7 +81,7 @@ async def test_the_reply_is_limited_to_what_the_prompt_leaves(llm: ScriptedLlm) 
     async with asking(llm.base_url, budget=Budget(tokens=6000)) as mesh:
         await mesh.route()
     (request,) = llm.requests
-    assert limit_of(request) == 6000 - prompt_of(request)
+    assert prompt_of(request) <= 6000 - (limit_of(request) or 0) <= prompt_of(request) + FRAME
 
 
 async def test_the_reply_is_limited_to_what_is_left_of_the_dollars(llm: ScriptedLlm) -> None:
@@ -82,7 +91,8 @@ async def test_the_reply_is_limited_to_what_is_left_of_the_dollars(llm: Scripted
     (request,) = llm.requests
     cost = cost_usd(most_of(request), CHEAP["model-a"])
     assert cost is not None
-    assert 0.02 - 2 * 10 / 1_000_000 < cost <= 0.02  # two tokens are lost to rounding
+    unused = FRAME * 1 + 2 * 10  # dollars for a million; two tokens of the reply are lost to rounding
+    assert 0.02 - unused / 1_000_000 < cost <= 0.02
 
 
 async def test_a_large_budget_leaves_the_reply_a_cap_that_models_accept(llm: ScriptedLlm) -> None:
@@ -92,6 +102,21 @@ async def test_a_large_budget_leaves_the_reply_a_cap_that_models_accept(llm: Scr
     async with asking(llm.base_url, budget=Budget(cost_usd=5.0), prices=prices(model_a=(0, 0))) as mesh:
         await mesh.route()
     assert [limit_of(request) for request in llm.requests] == [8192, 8192]
+
+
+@pytest.mark.parametrize("data", ["8" * 3000, "é" * 1500, "漢" * 1000], ids=["digits", "accents", "Han"])
+async def test_a_byte_of_data_may_be_a_token(llm: ScriptedLlm, data: str) -> None:
+    llm.to_route(GOOD, GOOD)
+    async with asking(llm.base_url, budget=Budget(tokens=9000)) as mesh:
+        await mesh.route("?")
+        await mesh.route(f"?{data}")
+    short, long = (limit_of(request) or 0 for request in llm.requests)
+    assert short - long == 3000
+
+
+def test_so_may_a_byte_of_tools_in_another_script() -> None:
+    words, han = (most_prompt_tokens({"tools": [{"description": text}]}) for text in ("x" * 600, "漢" * 200))
+    assert han - words == 300
 
 
 @pytest.mark.parametrize(
@@ -184,7 +209,8 @@ async def test_what_the_reply_reports_replaces_what_was_claimed(llm: ScriptedLlm
         await mesh.route()
         assert mesh.ledger.tokens_left == 5250
         await mesh.go_on_to_write()
-    assert limit_of(llm.requests[1]) == 5250 - prompt_of(llm.requests[1])
+    left = 5250 - prompt_of(llm.requests[1])
+    assert left - FRAME <= (limit_of(llm.requests[1]) or 0) <= left
     assert mesh.ledger.tokens_left == 4940
     assert (mesh.ledger.input_tokens, mesh.ledger.output_tokens) == (1000, 60)
 
