@@ -85,18 +85,27 @@ def ask(
     ] = False,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Ask a question and show plan, steps, answer and cost."""
     options.one_form(as_json=as_json, events=events)
     if plan_only:
         if raw or events or keep_running:
             raise typer.BadParameter("--plan-only runs nothing, so --raw, --events and --keep-running say nothing")
-        plan(question, as_json=as_json, skill=skill, max_effect=max_effect, timeout=timeout, address=address)
+        plan(
+            question,
+            as_json=as_json,
+            skill=skill,
+            max_effect=max_effect,
+            timeout=timeout,
+            address=address,
+            token=token,
+        )
         return
     from agentmesh.cli import commands  # noqa: PLC0415
 
     code = commands.ask(
-        address,
+        options.Target(address, token),
         question,
         as_json=as_json,
         events=events,
@@ -120,12 +129,13 @@ def plan(
     max_effect: options.MaxEffect = None,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Show what would run for a question, and run nothing."""
     from agentmesh.cli import commands  # noqa: PLC0415
 
     code = commands.plan(
-        address,
+        options.Target(address, token),
         question,
         as_json=as_json,
         allowed_skills=tuple(skill or ()),
@@ -154,12 +164,13 @@ def run_plan(
     budget_agent_calls: options.AgentCallBudget = None,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Run a plan of your own: no routing, so no model decides."""
     from agentmesh.cli import commands  # noqa: PLC0415
 
     code = commands.run_plan(
-        address,
+        options.Target(address, token),
         plan_file,
         as_json=as_json,
         timeout_seconds=timeout,
@@ -179,8 +190,9 @@ def agents(
     as_json: options.Json = False,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Show the agents that are in the mesh now."""
     from agentmesh.cli import commands  # noqa: PLC0415
 
-    commands.agents(address, skills=skills, as_json=as_json, timeout_seconds=timeout)
+    commands.agents(options.Target(address, token), skills=skills, as_json=as_json, timeout_seconds=timeout)

@@ -19,7 +19,7 @@ _DRAWINGS_PER_SECOND: Final = 10
 
 
 @contextmanager
-def drawn(console: Console, picture: Callable[[int], Picture], *, marks: bool) -> Iterator[None]:
+def drawn(console: Console, picture: Callable[[int, int], Picture], *, marks: bool) -> Iterator[None]:
     """Draw from a thread as long as the block runs; what was drawn last stays only if the block raises.
 
     Whoever reads events in the block never waits for the terminal, so a terminal that stands still stalls no stream.
@@ -43,7 +43,7 @@ def drawn(console: Console, picture: Callable[[int], Picture], *, marks: bool) -
 class _Canvas:
     """Fits a picture into the terminal as it is now; a text that is too long shows its end."""
 
-    def __init__(self, picture: Callable[[int], Picture], *, marks: bool) -> None:
+    def __init__(self, picture: Callable[[int, int], Picture], *, marks: bool) -> None:
         self._picture = picture
         self._marks = marks
         self._laid_out: tuple[str, int, list[list[Segment]]] = ("", 0, [])
@@ -51,7 +51,7 @@ class _Canvas:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay it out in the rows that there are; the last stays free for the cursor."""
         rows = max(console.height - 1, 1)
-        picture = self._picture(rows)
+        picture = self._picture(rows, options.max_width)
         for line in picture.lines[:rows]:
             text = styled(line)
             text.truncate(options.max_width, overflow="ellipsis" if self._marks else "crop")

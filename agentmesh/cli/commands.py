@@ -10,7 +10,7 @@ from typing import Final, Unpack
 from agentmesh.cards import Effect
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.follow import Form, follow
-from agentmesh.cli.options import DEFAULT_ADDRESS
+from agentmesh.cli.options import DEFAULT_ADDRESS, Target
 from agentmesh.cli.output import open_output
 from agentmesh.cli.plan_files import STDIN, read_plan
 from agentmesh.cli.show_agents import show_agents, show_skills
@@ -23,7 +23,7 @@ _MAX_QUESTION_BYTES: Final = 32 * 1024
 
 
 def ask(
-    address: str,
+    target: Target,
     question: str,
     *,
     as_json: bool,
@@ -33,18 +33,18 @@ def ask(
 ) -> ExitCode:
     question = _question(question)
     form = form_of(as_json=as_json, events=events)
-    with MeshClient(address) as mesh:
+    with MeshClient(target.address, token=target.token) as mesh:
         answer = follow(
             mesh.ask_stream(question, timeout_seconds=timeout_seconds, **options),
             form,
             on_the_way="asking the mesh ...",
-            on_leaving=_way_back(address) if options.get("keep_running") else None,
+            on_leaving=_way_back(target) if options.get("keep_running") else None,
         )
     return ExitCode.OK if answer is None else answered(answer, form)
 
 
 def plan(
-    address: str,
+    target: Target,
     question: str,
     *,
     as_json: bool,
@@ -53,7 +53,7 @@ def plan(
     timeout_seconds: float | None,
 ) -> ExitCode:
     question = _question(question)
-    with MeshClient(address) as mesh, open_output(sys.stderr).waiting("routing ..."):
+    with MeshClient(target.address, token=target.token) as mesh, open_output(sys.stderr).waiting("routing ..."):
         routed = mesh.plan(
             question, allowed_skills=allowed_skills, max_effect=max_effect, timeout_seconds=timeout_seconds
         )
@@ -66,7 +66,7 @@ def plan(
 
 
 def run_plan(
-    address: str,
+    target: Target,
     plan_file: str,
     *,
     as_json: bool,
@@ -74,13 +74,16 @@ def run_plan(
     **options: Unpack[ExecuteOptions],
 ) -> ExitCode:
     document = read_plan(plan_file)
-    with MeshClient(address) as mesh, open_output(sys.stderr).waiting("running the plan ..."):
+    with (
+        MeshClient(target.address, token=target.token) as mesh,
+        open_output(sys.stderr).waiting("running the plan ..."),
+    ):
         answer = mesh.execute_plan(document, timeout_seconds=timeout_seconds, **options)
     return answered(answer, form_of(as_json=as_json))
 
 
-def agents(address: str, *, skills: bool, as_json: bool, timeout_seconds: float | None) -> None:
-    with MeshClient(address) as mesh:
+def agents(target: Target, *, skills: bool, as_json: bool, timeout_seconds: float | None) -> None:
+    with MeshClient(target.address, token=target.token) as mesh:
         listing = mesh.list_agents(timeout_seconds=timeout_seconds)
     output = open_output()
     if as_json:
@@ -111,8 +114,8 @@ def budget(llm_calls: int | None, tokens: int | None, cost_usd: float | None, ag
     return None if given == Budget() else given
 
 
-def _way_back(address: str) -> Callable[[str], str]:
-    where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
+def _way_back(target: Target) -> Callable[[str], str]:
+    where = "" if target.address == DEFAULT_ADDRESS else f" --address {target.address}"
     return lambda run_id: f"the run goes on; come back with: agentmesh runs watch {run_id}{where}"
 
 

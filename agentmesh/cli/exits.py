@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 MEANINGS: Final = {
     ExitCode.OK: "done; for a question: the answer is complete",
     ExitCode.FAILED: "the mesh answered with an error, the output cannot be written, or this command has a bug",
-    ExitCode.USAGE: "what was asked for is wrong: options, configuration, plan, skill or run",
+    ExitCode.USAGE: "what was asked for is wrong: options, budget, token, configuration, plan, skill or run",
     ExitCode.PARTIAL: "answered, and a part is missing",
     ExitCode.NO_AGENT: "no agent can answer this question",
     ExitCode.UNAVAILABLE: "nothing to ask just now: not reachable, no agents, busy; later may do",

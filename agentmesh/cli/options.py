@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -14,6 +15,20 @@ from agentmesh.cards import Effect
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 _HIGHEST_PORT: Final = 65_535
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which mesh is asked, and who asks."""
+
+    address: str
+    token: str = field(repr=False)
+
+
+def _token(value: str) -> str:
+    if value and not re.fullmatch("[!-~]+", value):
+        raise typer.BadParameter("must be printable ASCII without white space")
+    return value
 
 
 def _positive(value: float | None) -> float | None:
@@ -69,6 +84,16 @@ Address = Annotated[
         metavar="HOST:PORT",
         callback=_address,
         help="Where the orchestrator serves.",
+    ),
+]
+Token = Annotated[
+    str,
+    typer.Option(
+        envvar="AGENTMESH_TOKEN",
+        show_envvar=True,
+        metavar="TOKEN",
+        callback=_token,
+        help="Bearer token that names you: runs are their caller's. Better as the variable, which others do not see.",
     ),
 ]
 Timeout = Annotated[

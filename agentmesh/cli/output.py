@@ -93,10 +93,10 @@ class Output(ABC):
         yield
 
     @contextmanager
-    def drawing(self, picture: Callable[[int], Picture]) -> Iterator[None]:
-        """Draw what `picture` gives for so many rows, again and again; nothing where it cannot be drawn over.
+    def drawing(self, picture: Callable[[int, int], Picture]) -> Iterator[None]:
+        """Draw what `picture` gives for so many rows and columns, again and again, from another thread.
 
-        Another thread calls it. What was drawn last stays only if the block raises.
+        Nothing where it cannot be drawn over. What was drawn last stays only if the block raises.
         """
         del picture
         yield

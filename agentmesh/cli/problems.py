@@ -19,7 +19,12 @@ _ADVICE: Final[tuple[tuple[type[MeshError], str], ...]] = (
     (errors.PlanInvalid, "correct the plan; `agentmesh agents --skills` shows skills and their arguments"),
     (errors.UnknownSkill, "`agentmesh agents` shows the skills"),
     (errors.EffectNotAllowed, "allow it with --max-effect, if you mean it"),
+    (errors.RequestIdReused, "take another --request-id for another request; one stands for one request alone"),
+    (errors.BudgetExceeded, "allow more with --budget-..., or ask for less; the server may have a limit of its own"),
+    (errors.Unauthenticated, "check AGENTMESH_TOKEN, or ask without it"),
+    (errors.ReaderStalled, "read faster what this command writes, or write it to a file"),
     (errors.DeadlineExceeded, "give it more time with --timeout, or ask for less"),
+    (errors.Overloaded, "the mesh answers as many questions as it takes"),
     (errors.LlmUnavailable, "`agentmesh config` shows which model is asked, and where"),
     (errors.LlmRefused, "`agentmesh config` shows which model is asked, and with which key"),
     (errors.RunNotFound, "the orchestrator remembers its latest runs only, and none from before it started"),
@@ -44,7 +49,7 @@ def explain_error(error: MeshError) -> CommandFailed:
 
 def exit_code_of(error: MeshError) -> ExitCode:
     """Whose fault it is decides."""
-    if isinstance(error, errors.RequestError):
+    if isinstance(error, errors.RequestError) and not isinstance(error, errors.ReaderStalled):
         return ExitCode.USAGE
     code = code_of(error)
     if isinstance(error, errors.DeadlineExceeded) or code is Code.DEADLINE_EXCEEDED:
@@ -57,7 +62,7 @@ def exit_code_of(error: MeshError) -> ExitCode:
 def _advice(error: MeshError, run_id: str | None) -> str:
     if code_of(error) is Code.UNIMPLEMENTED and isinstance(error, errors.RemoteError):
         return "check the address: the server there is no orchestrator of this mesh, or an older one"
-    if isinstance(error, errors.AllStepsFailed) and run_id:
+    if isinstance(error, errors.AllStepsFailed | errors.RunCancelled) and run_id:
         return f"`agentmesh runs show {run_id}` shows every step"
     advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
     if error.retry_after_seconds is not None:

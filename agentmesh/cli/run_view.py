@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agentmesh.client.enums import Mode
 from agentmesh.client.events import (
     Accepted,
     AnswerReset,
@@ -51,7 +50,7 @@ class RunView:
     began_at: datetime | None = None
     at: datetime | None = None
     """When the last event happened."""
-    mode: Mode | None = None
+    planned: Planned | None = None
     """None while the plan is not known."""
     steps: tuple[StepView, ...] = ()
     text: str = ""
@@ -66,7 +65,7 @@ class RunView:
             case Accepted():
                 return replace(seen, run_id=event.run_id)
             case Planned():
-                return replace(seen, mode=event.mode, steps=_steps_of(event.plan))
+                return replace(seen, planned=event, steps=_steps_of(event.plan))
             case StepStarted():
                 return _changed(seen, event.step_id, lambda step: _started(step, event))
             case StepProgress():

@@ -53,6 +53,7 @@ def list_runs(
     as_json: Annotated[bool, typer.Option("--json", help="Write each run as one line of JSON, for programs.")] = False,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     if context.invoked_subcommand is not None:
         _refuse_options_before(context, context.invoked_subcommand)
@@ -61,7 +62,7 @@ def list_runs(
     from agentmesh.cli import runs_commands  # noqa: PLC0415
 
     runs_commands.list_runs(
-        address,
+        options.Target(address, token),
         state=state,
         outcome=outcome,
         started_after=started_after,
@@ -91,13 +92,16 @@ def show(
     as_json: options.Json = False,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Show a run with all its results."""
     if item is not None and not step:
         raise typer.BadParameter("--item is one of a step: name that with --step")
     from agentmesh.cli import runs_commands  # noqa: PLC0415
 
-    runs_commands.show(address, run_id, step_id=step, item_index=item, as_json=as_json, timeout_seconds=timeout)
+    runs_commands.show(
+        options.Target(address, token), run_id, step_id=step, item_index=item, as_json=as_json, timeout_seconds=timeout
+    )
 
 
 def watch(
@@ -108,21 +112,31 @@ def watch(
     events: options.Events = False,
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Follow a run to its answer: what has happened, then what happens."""
     options.one_form(as_json=as_json, events=events)
     from agentmesh.cli import runs_commands  # noqa: PLC0415
 
     code = runs_commands.watch(
-        address, run_id, after_sequence=after, as_json=as_json, events=events, timeout_seconds=timeout
+        options.Target(address, token),
+        run_id,
+        after_sequence=after,
+        as_json=as_json,
+        events=events,
+        timeout_seconds=timeout,
     )
     raise typer.Exit(code)
 
 
 def cancel(
-    run_id: options.RunId, *, timeout: options.Timeout = None, address: options.Address = DEFAULT_ADDRESS
+    run_id: options.RunId,
+    *,
+    timeout: options.Timeout = None,
+    address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
 ) -> None:
     """Cancel a run, for everybody who waits for it; one that has ended stays as it is."""
     from agentmesh.cli import runs_commands  # noqa: PLC0415
 
-    runs_commands.cancel(address, run_id, timeout_seconds=timeout)
+    runs_commands.cancel(options.Target(address, token), run_id, timeout_seconds=timeout)

@@ -8,6 +8,7 @@ from itertools import islice
 from agentmesh.cli.commands import answered, form_of
 from agentmesh.cli.exits import ExitCode
 from agentmesh.cli.follow import follow
+from agentmesh.cli.options import Target
 from agentmesh.cli.output import open_output
 from agentmesh.cli.show_run import show_record
 from agentmesh.cli.show_runs import show_runs
@@ -18,7 +19,7 @@ _MOST_A_PAGE = 1000
 
 
 def list_runs(
-    address: str,
+    target: Target,
     *,
     state: str | None,
     outcome: str | None,
@@ -28,7 +29,7 @@ def list_runs(
     as_json: bool,
     timeout_seconds: float | None,
 ) -> None:
-    with MeshClient(address) as mesh:
+    with MeshClient(target.address, token=target.token) as mesh:
         runs = mesh.list_runs(
             state=None if state is None else RunState(state),
             outcome=None if outcome is None else RunOutcome(outcome),
@@ -47,9 +48,9 @@ def list_runs(
 
 
 def show(
-    address: str, run_id: str, *, step_id: str, item_index: int | None, as_json: bool, timeout_seconds: float | None
+    target: Target, run_id: str, *, step_id: str, item_index: int | None, as_json: bool, timeout_seconds: float | None
 ) -> None:
-    with MeshClient(address) as mesh:
+    with MeshClient(target.address, token=target.token) as mesh:
         record = mesh.get_run(run_id, step_id=step_id, item_index=item_index, timeout_seconds=timeout_seconds)
     output = open_output()
     if as_json:
@@ -59,10 +60,10 @@ def show(
 
 
 def watch(
-    address: str, run_id: str, *, after_sequence: int, as_json: bool, events: bool, timeout_seconds: float | None
+    target: Target, run_id: str, *, after_sequence: int, as_json: bool, events: bool, timeout_seconds: float | None
 ) -> ExitCode:
     form = form_of(as_json=as_json, events=events)
-    with MeshClient(address) as mesh:
+    with MeshClient(target.address, token=target.token) as mesh:
         happening = mesh.watch_run(run_id, after_sequence=after_sequence, timeout_seconds=timeout_seconds)
         answer = follow(happening, form, on_the_way="watching the run ...")
         if answer is None:  # the answer is older than what was asked for
@@ -70,8 +71,8 @@ def watch(
     return ExitCode.OK if answer is None else answered(answer, form)
 
 
-def cancel(address: str, run_id: str, *, timeout_seconds: float | None) -> None:
-    with MeshClient(address) as mesh:
+def cancel(target: Target, run_id: str, *, timeout_seconds: float | None) -> None:
+    with MeshClient(target.address, token=target.token) as mesh:
         state = mesh.cancel_run(run_id, timeout_seconds=timeout_seconds)
     how = "" if state is RunState.CANCELLED else "; it had ended before"
     open_output().line(("run ", "dim"), (run_id, "bold"), f" is {state}{how}")

@@ -136,7 +136,8 @@ def show_results(output: Output, steps: tuple[StepReport, ...]) -> None:
 def _show_footer(output: Output, answer: Answer) -> None:
     output.heading("run", answer.run_id)
     colour = _COLOURS.get(answer.outcome, "red")
-    output.line("  ", (str(answer.outcome), f"bold {colour}"), f" in {duration(answer.timings.total)}")
+    again = ", the stored answer to an earlier request with this request id" if answer.replayed else ""
+    output.line("  ", (str(answer.outcome), f"bold {colour}"), f" in {duration(answer.timings.total)}", again)
     output.line("  ", _times(answer))
     output.line("  ", cost_line(answer.usage, answer.plan_source))
 

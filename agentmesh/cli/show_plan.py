@@ -24,10 +24,15 @@ _BY: Final = {
 
 
 def show_plan(output: Output, plan: JsonObject, mode: Mode, source: PlanSource, planner: str) -> None:
+    output.heading("plan", plan_note(plan, mode, source, planner))
+    output.tree(_forest(_steps(plan)))
+
+
+def plan_note(plan: JsonObject, mode: Mode, source: PlanSource, planner: str) -> str:
+    """Return e.g. `PARALLEL, 3 steps, by some-model`."""
     steps = _steps(plan)
     count = "no steps" if not steps else "1 step" if len(steps) == 1 else f"{len(steps)} steps"
-    output.heading("plan", f"{mode}, {count}, {_BY[source].format(planner or 'an unnamed planner')}")
-    output.tree(_forest(steps))
+    return f"{mode}, {count}, {_BY[source].format(planner or 'an unnamed planner')}"
 
 
 def _steps(plan: JsonObject) -> list[JsonObject]:

@@ -13,6 +13,8 @@ def show_record(output: Output, record: RunRecord) -> None:
     output.line(("state    ", "dim"), str(record.state))
     if record.query:
         output.line(("question ", "dim"), record.query.replace("\n", " "))
+    if record.conversation_id:
+        output.line(("talk     ", "dim"), record.conversation_id)
     if record.started_at is not None:
         output.line(("started  ", "dim"), record.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
     if record.ended_at is not None:

@@ -13,7 +13,7 @@ from agentmesh.client.values import RunSummary
 def show_runs(output: Output, runs: Sequence[RunSummary], now: datetime) -> None:
     """Write a row a run. In a terminal they began so long ago, in a pipe at a moment."""
     if not runs:
-        output.line("no runs; `agentmesh ask` makes one")
+        output.line("no runs")
         return
     rows = [
         [
@@ -21,12 +21,11 @@ def show_runs(output: Output, runs: Sequence[RunSummary], now: datetime) -> None
             _began(run, now, relative=output.rich),
             run.state if run.outcome is None else run.outcome,
             "-" if run.seconds is None else duration(run.seconds),
-            "-" if run.usage.cost_usd is None else f"${run.usage.cost_usd:.4f}",
             run.query or "-",
         ]
         for run in runs
     ]
-    output.table(["run", "began", "state", "took", "cost", "question"], rows, cut="question")
+    output.table(["run", "began", "state", "took", "question"], rows, cut="question")
 
 
 def _began(run: RunSummary, now: datetime, *, relative: bool) -> str:

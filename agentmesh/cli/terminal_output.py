@@ -50,12 +50,13 @@ class TerminalOutput(Output):
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, cut: str = "") -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            if cut:
-                table.add_column(column, no_wrap=True, overflow="ellipsis" if column == cut and self.marks else "crop")
-            else:
-                table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=bool(cut) and column != cut)  # others keep their width
         for row in rows:
-            table.add_row(*(styled([cell]) for cell in row))
+            cells = [styled([cell]) for cell in row]
+            for cell, column in zip(cells, columns, strict=True):
+                if column == cut:
+                    cell.no_wrap, cell.overflow = True, "ellipsis" if self.marks else "crop"
+            table.add_row(*cells)
         self._print(table)
 
     def json(self, document: Json) -> None:
@@ -70,7 +71,7 @@ class TerminalOutput(Output):
             yield
 
     @contextmanager
-    def drawing(self, picture: Callable[[int], Picture]) -> Iterator[None]:
+    def drawing(self, picture: Callable[[int, int], Picture]) -> Iterator[None]:
         if not self.animated:
             yield
             return

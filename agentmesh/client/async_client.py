@@ -12,6 +12,7 @@ from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.agents import Listing
 from agentmesh.client.async_events import AsyncRunEvents
+from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
 from agentmesh.client.reading_agents import read_listing
@@ -39,11 +40,12 @@ class AsyncMeshClient:
     Args:
         address: `host:port`, `ipv4:...`, `ipv6:[...]:port`, `dns:///...` or `unix:/path`; it connects with the first
             call.
+        token: Bearer token that names the caller, whose runs are its own. Empty: `anonymous`.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, token: str = "") -> None:
         self._peer = f"the orchestrator at {address}"
-        self._channel = open_channel(address, peer=self._peer)
+        self._channel = open_channel(address, peer=self._peer, metadata=metadata_of(token))
         self._orchestrator: OrchestratorAsyncStub = OrchestratorStub(self._channel)
         self._registry: RegistryAsyncStub = RegistryStub(self._channel)
 

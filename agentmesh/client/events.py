@@ -41,6 +41,7 @@ class Planned(_Event):
     plan: JsonObject
     """In the plan language."""
     plan_source: PlanSource
+    planner: str
     mode: Mode
 
 

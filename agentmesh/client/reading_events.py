@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from agentmesh.client.events import (
     Accepted,
     AnswerReset,
@@ -51,6 +53,7 @@ def _planned(message: run_event_pb2.RunEvent) -> Planned:
         message,
         plan=plan_to_json(planned.plan),
         plan_source=read_plan_source(planned.plan_source),
+        planner=planned.planner,
         mode=read_mode(planned.mode),
     )
 
@@ -77,6 +80,6 @@ def _step_progress(message: run_event_pb2.RunEvent) -> StepProgress:
         message,
         step_id=reported.step_id,
         item_index=reported.item_index if reported.HasField("item_index") else None,
-        fraction=progress.fraction if progress.HasField("fraction") else None,
+        fraction=progress.fraction if math.isfinite(progress.fraction) and progress.HasField("fraction") else None,
         message=progress.message,
     )

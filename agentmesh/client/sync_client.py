@@ -16,6 +16,7 @@ import grpc
 from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.agents import Listing
+from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
 from agentmesh.client.reading_agents import read_listing
@@ -44,10 +45,12 @@ class MeshClient:
     Args:
         address: `host:port`, `ipv4:...`, `ipv6:[...]:port`, `dns:///...` or `unix:/path`; it connects with the first
             call.
+        token: Bearer token that names the caller, whose runs are its own. Empty: `anonymous`.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, token: str = "") -> None:
         self._peer = f"the orchestrator at {address}"
+        self._metadata = tuple(metadata_of(token).items())
         options = (*channel_options(MAX_MESSAGE_BYTES), *proxy_options(address))
         self._channel = grpc.insecure_channel(address, options=options)
         self._orchestrator = OrchestratorStub(self._channel)
@@ -75,7 +78,9 @@ class MeshClient:
         """As `ask`, with what happens on the way. Leaving the loop ends the run, unless it is to `keep_running`."""
         request = AskStreamRequest(ask=requests.ask_request(query, **options))
         return RunEvents(
-            lambda: self._orchestrator.AskStream(request, timeout=timeout_of_call(self._peer, timeout_seconds)),
+            lambda: self._orchestrator.AskStream(
+                request, timeout=self._timeout(timeout_seconds), metadata=self._metadata
+            ),
             self._peer,
         )
 
@@ -139,7 +144,9 @@ class MeshClient:
         """Return the events of a run after the first so many: those that have been, then those to come."""
         request = requests.watch_run_request(run_id, after_sequence)
         return RunEvents(
-            lambda: self._orchestrator.WatchRun(request, timeout=timeout_of_call(self._peer, timeout_seconds)),
+            lambda: self._orchestrator.WatchRun(
+                request, timeout=self._timeout(timeout_seconds), metadata=self._metadata
+            ),
             self._peer,
             after_sequence=after_sequence,
         )
@@ -168,10 +175,13 @@ class MeshClient:
         request: _Request,
         timeout_seconds: float | None,
     ) -> _Response:
-        call = method.future(request, timeout=timeout_of_call(self._peer, timeout_seconds))
+        call = method.future(request, timeout=self._timeout(timeout_seconds), metadata=self._metadata)
         try:
             return call.result()
         except grpc.RpcError as error:
             raise from_threaded(error, self._peer) from error
         finally:
             call.cancel()  # after Ctrl-C the server must hear of it; changes nothing for a call that has ended
+
+    def _timeout(self, seconds: float | None) -> float | None:
+        return timeout_of_call(self._peer, seconds)

@@ -274,7 +274,7 @@ def events() -> list[run_event_pb2.RunEvent]:
     happened: list[tuple[int, dict[str, Message]]] = [
         (-400, {"accepted": run_event_pb2.RunAccepted(run_id=RUN_ID)}),
         (0, {"planned": run_event_pb2.RunPlanned(
-            plan=answer.plan, plan_source=answer.plan_source, mode=answer.mode)}),
+            plan=answer.plan, plan_source=answer.plan_source, planner=answer.planner, mode=answer.mode)}),
         (0, {"step_started": run_event_pb2.StepStarted(step_id="scan", attempt=1, endpoint="127.0.0.1:4001")}),
         (1, {"step_started": run_event_pb2.StepStarted(step_id="each", item_index=0, attempt=1)}),
         (1, {"step_started": run_event_pb2.StepStarted(step_id="each", item_index=1, attempt=1)}),
@@ -313,3 +313,15 @@ def summaries(*numbers: int) -> list[run_pb2.RunSummary]:
         )
         for number in numbers
     ]
+
+
+def listed_runs() -> pb.ListRunsResponse:
+    """One that runs, one that failed, one of another conversation."""
+    running, failed, finished = summaries(9, 8, 7)
+    running.state = run_pb2.RUN_STATE_RUNNING
+    failed.state = run_pb2.RUN_STATE_FAILED
+    running.ClearField("ended_at")
+    for run in (running, failed):
+        run.ClearField("outcome")
+    finished.query = "A question of\ntwo lines"
+    return pb.ListRunsResponse(runs=[running, failed, finished])

@@ -37,12 +37,13 @@ class ScriptedMesh:
         self.script: Sequence[Scripted] | None = None
         """None: a stream has one event, that it finished with `answer`."""
         self.requests: list[Message] = []
+        self.authorizations: list[str] = []
         self.asked = asyncio.Event()
         self.left = asyncio.Event()
         """Set when a caller leaves before the answer, or before the end of a stream."""
 
-    async def respond(self, request: Message, kind: type[_Response]) -> _Response:
-        self._note(request)
+    async def respond(self, request: Message, context: Any, kind: type[_Response]) -> _Response:  # noqa: ANN401
+        self._note(request, context)
         if self.answers:
             following = self.answers.popleft()
             assert isinstance(following, kind)
@@ -57,8 +58,8 @@ class ScriptedMesh:
         assert isinstance(self.answer, kind)
         return self.answer
 
-    async def stream(self, request: Message) -> AsyncGenerator[run_event_pb2.RunEvent, None]:
-        self._note(request)
+    async def stream(self, request: Message, context: Any) -> AsyncGenerator[run_event_pb2.RunEvent, None]:  # noqa: ANN401
+        self._note(request, context)
         done = False
         try:
             for item in self._script():
@@ -87,8 +88,9 @@ class ScriptedMesh:
                 assert isinstance(answer, run_pb2.AskResponse)
                 return [run_event_pb2.RunEvent(sequence=1, finished=answer)]
 
-    def _note(self, request: Message) -> None:
+    def _note(self, request: Message, context: Any) -> None:  # noqa: ANN401
         self.requests.append(request)
+        self.authorizations += [value for key, value in context.invocation_metadata() if key == "authorization"]
         self.asked.set()
 
 
@@ -97,33 +99,33 @@ class _Orchestrator(OrchestratorServicer):
         self._mesh = mesh
 
     async def Ask(self, request: pb.AskRequest, context: Any) -> run_pb2.AskResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, run_pb2.AskResponse)
+        return await self._mesh.respond(request, context, run_pb2.AskResponse)
 
     async def Plan(self, request: pb.PlanRequest, context: Any) -> pb.PlanResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, pb.PlanResponse)
+        return await self._mesh.respond(request, context, pb.PlanResponse)
 
     async def ExecutePlan(self, request: pb.ExecutePlanRequest, context: Any) -> pb.ExecutePlanResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, pb.ExecutePlanResponse)
+        return await self._mesh.respond(request, context, pb.ExecutePlanResponse)
 
     async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, pb.GetRunResponse)
+        return await self._mesh.respond(request, context, pb.GetRunResponse)
 
     async def AskStream(self, request: pb.AskStreamRequest, context: Any) -> AsyncIterator[pb.AskStreamResponse]:  # noqa: ANN401
-        async with aclosing(self._mesh.stream(request)) as events:
+        async with aclosing(self._mesh.stream(request, context)) as events:
             async for event in events:
                 yield pb.AskStreamResponse(event=event)
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: ANN401
-        async with aclosing(self._mesh.stream(request)) as events:
+        async with aclosing(self._mesh.stream(request, context)) as events:
             async for event in events:
                 if event.sequence > request.after_sequence:
                     yield pb.WatchRunResponse(event=event)
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, pb.ListRunsResponse)
+        return await self._mesh.respond(request, context, pb.ListRunsResponse)
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Any) -> pb.CancelRunResponse:  # noqa: ANN401
-        return await self._mesh.respond(request, pb.CancelRunResponse)
+        return await self._mesh.respond(request, context, pb.CancelRunResponse)
 
 
 class _Registry(RegistryServicer):
@@ -135,7 +137,7 @@ class _Registry(RegistryServicer):
         request: registry_pb.ListAgentsRequest,
         context: Any,  # noqa: ANN401
     ) -> registry_pb.ListAgentsResponse:
-        return await self._mesh.respond(request, registry_pb.ListAgentsResponse)
+        return await self._mesh.respond(request, context, registry_pb.ListAgentsResponse)
 
     def Register(self, request: Any, context: Any) -> Any:  # noqa: ANN401
         raise errors.FieldNotSupported("not scripted")

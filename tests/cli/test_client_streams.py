@@ -50,11 +50,8 @@ async def test_every_kind_of_event_is_a_value_of_its_own(mesh: ScriptedMesh, col
     ]  # fmt: skip
     accepted, planned, first, item, _, retry, progress, finished, *_ = events
     assert (accepted.run_id, accepted.at) == (samples.RUN_ID, samples.BEGAN - timedelta(milliseconds=400))
-    assert (planned.plan, planned.mode, planned.plan_source) == (
-        samples.PLAN,
-        api.Mode.SEQUENTIAL,
-        api.PlanSource.LLM,
-    )
+    assert (planned.plan, planned.mode) == (samples.PLAN, api.Mode.SEQUENTIAL)
+    assert (planned.plan_source, planned.planner) == (api.PlanSource.LLM, "some-model")
     assert (first.step_id, first.item_index, first.attempt, first.endpoint) == ("scan", None, 1, "127.0.0.1:4001")
     assert (item.item_index, retry.attempt) == (0, 2)
     assert (progress.step_id, progress.fraction, progress.message) == ("scan", 0.4, "reading")

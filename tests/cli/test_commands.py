@@ -42,6 +42,8 @@ def _executed() -> pb.ExecutePlanResponse:
         (["agents"], samples.listing, 0, "agents.txt"),
         (["agents", "--skills"], samples.listing, 0, "agents_skills.txt"),
         (["runs", "show", samples.RUN_ID], samples.finished_run, 0, "runs_show.txt"),
+        (["runs", "watch", samples.RUN_ID], samples.full_answer, 3, "ask_partial.txt"),
+        (["runs"], samples.listed_runs, 0, "runs.txt"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -62,6 +64,7 @@ async def test_what_a_pipe_gets_is_stable(
         (["plan", "q"], samples.routed, 0),
         (["agents"], samples.listing, 0),
         (["runs", "show", samples.RUN_ID], samples.finished_run, 0),
+        (["runs", "watch", samples.RUN_ID], samples.full_answer, 3),
     ],
 )
 async def test_json_is_one_document_in_which_integral_numbers_are_integers(

@@ -15,7 +15,7 @@ from agentmesh.cli.plan_files import read_plan
 from agentmesh.client.plans import plan_message
 from agentmesh.jsonvalues import Json
 from tests.cli import samples
-from tests.cli.command import PROGRAM, Ended, run, run_in_terminal
+from tests.cli.command import PROGRAM, Ended, in_terminal, run, run_in_terminal
 from tests.cli.scripted_mesh import ScriptedMesh
 
 
@@ -228,6 +228,27 @@ async def test_no_control_character_of_an_agent_reaches_the_output(mesh: Scripte
     terminal = (await run_in_terminal("ask", "q", "--address", mesh.address)).out
     for sequence in ("\x1b]", "\x07", "\x1b[31m bell", "\x9b", "\u202e"):
         assert sequence not in terminal
+
+
+async def test_no_control_character_of_an_event_reaches_the_output(mesh: ScriptedMesh) -> None:
+    happened = samples.events()
+    happened[0].accepted.run_id = happened[1].planned.planner = EVIL
+    happened[1].planned.plan.steps[0].id = happened[1].planned.plan.steps[1].skill = EVIL
+    happened[6].step_progress.progress.message = happened[9].step_finished.step.message = EVIL
+    happened[6].step_progress.progress.fraction = float("nan")
+    happened[12].answer_token.text = f"[bold]{EVIL}[/bold] :smile:"
+    mesh.script = [*happened[:13], asyncio.Event()]
+    async with in_terminal("ask", "q", "--address", mesh.address, columns=400) as terminal:
+        screen = "\n".join(await terminal.until("[bold]red"))
+        shown = terminal.out
+    assert "\\u001b[31m bell \\u0007 back" in screen
+    assert ":smile:" in screen
+    for sequence in ("\x1b]", "\x07", "\x1b[31m bell", "\x9b", "\u202e"):
+        assert sequence not in shown
+    mesh.script = happened[:13]
+    lines = (await run("ask", "q", "--events", "--address", mesh.address)).out
+    assert all(character >= " " or character == "\n" for character in lines)
+    assert "\u202e" not in lines
 
 
 async def test_no_control_character_of_an_error_reaches_the_terminal(mesh: ScriptedMesh) -> None:
