@@ -205,7 +205,9 @@ Global___Turn: _TypeAlias = Turn  # noqa: Y015
 
 @_typing.final
 class Budget(_message.Message):
-    """What a run may spend at most. A field that is not set is not limited by the caller."""
+    """What a run may spend at most. A field that is not set is not limited by the caller. A run that has results when a
+    limit is met ends OK and PARTIAL; one that has none ends with RESOURCE_EXHAUSTED (BUDGET_EXCEEDED).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -216,9 +218,12 @@ class Budget(_message.Message):
     llm_calls: _builtins.int
     """Completions that the mesh may ask for."""
     tokens: _builtins.int
-    """Prompt and completion tokens together."""
+    """Prompt and completion tokens together. Before a request is sent, the most that it can use must fit into what is
+    left: a token for each byte of data, one for two bytes of instructions and tools, and 16 for the reply; about 4500
+    to route among five skills. Afterwards what the provider reports counts, or all of it, if it reports nothing.
+    """
     cost_usd: _builtins.float
-    """US dollars by the configured price table; more than 0."""
+    """US dollars by the configured price table, counted as tokens are; more than 0. A model without a price is not asked."""
     agent_calls: _builtins.int
     """Agent.Execute calls, attempts and items counted."""
     def __init__(
