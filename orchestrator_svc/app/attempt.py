@@ -98,7 +98,7 @@ class _Watcher:
 
     call: AgentCall
     run: Run
-    all: Sent
+    step: Sent
     attempts: int = 0
     """1 once it was sent."""
 
@@ -108,8 +108,8 @@ class _Watcher:
 
     def sent(self, endpoint: str) -> None:
         self.attempts += 1
-        self.all.attempts += 1
-        self.all.reached += 1
+        self.step.attempts += 1
+        self.step.reached += 1
         self.run.journal.write(StepStarted(self.call.step_id, self.call.item_index, self.call.attempt, endpoint))
 
     def progress(self, fraction: float | None, message: str) -> None:

@@ -179,6 +179,12 @@ async def test_a_side_effect_whose_agent_does_not_know_either_may_have_happened(
     assert (outcome.kind, outcome.attempts, outcome.effect_unknown) == (StepOutcome.FAILED, 1, True)
 
 
+async def test_a_side_effect_that_its_agent_cancelled_may_have_happened(catalog: Catalog) -> None:
+    scene = Scene(catalog, {"four__write": failing_first(1, errors.RunCancelled("cancelled there"))})
+    outcome = await scene.play(WRITE)
+    assert (outcome.kind, outcome.attempts, outcome.effect_unknown) == (StepOutcome.FAILED, 1, True)
+
+
 async def test_a_side_effect_that_never_left_us_is_sent_until_it_arrives(catalog: Catalog) -> None:
     async def works(arguments: JsonObject) -> JsonObject:
         return {}
