@@ -30,6 +30,11 @@ class Door:
         """The calls whose answer has not left yet."""
         return self._in_flight
 
+    @property
+    def refuses(self) -> bool:
+        """Whether new calls are refused."""
+        return self._draining
+
     async def enter(self, method: str) -> None:
         """Take the call that this task serves.
 

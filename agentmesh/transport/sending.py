@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from agentmesh import errors
+from agentmesh.transport.calls import Call
 from agentmesh.transport.details import STATUS_KEY
 
 _STATUS_SECONDS: Final = 0.2  # in which a status leaves that no message holds up
 _STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
 
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # quoted: generic for the type checker alone
 
-
-async def send_message(message: Message, context: _Context, *, stall_seconds: float) -> None:
+async def send_message(message: Message, context: Call, *, stall_seconds: float) -> None:
     """Write one message of a stream; return when the reader's flow control has let it go.
 
     Until then a stream produces nothing more. The window that a reader has is opened by the cores of both sides as the
@@ -38,7 +37,7 @@ async def send_message(message: Message, context: _Context, *, stall_seconds: fl
         raise asyncio.CancelledError from None
 
 
-async def send_status(status: status_pb2.Status, context: _Context) -> None:
+async def send_status(status: status_pb2.Status, context: Call) -> None:
     """End the call so; what the handler put into the trailers stays there.
 
     Behind a message that is held up the status is held up, too. It is not waited for then: the core has it, and sends

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import grpc
 import structlog
@@ -18,13 +18,14 @@ from agentmesh.transport.door import Door
 from agentmesh.transport.listen import CannotListen, ListenAddress
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, server_options
 from agentmesh.transport.requests import MAX_REQUEST_BYTES, RequestReader
-from agentmesh.transport.server_interceptor import ServerInterceptor
+from agentmesh.transport.server_interceptor import Handler, ServerInterceptor, WireProtocol
 
 # Reflection serves what this process has loaded, and callers want to read the details of errors.
 DESCRIBED_BY_REFLECTION = (error_details_pb2.DESCRIPTOR,)
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 _CANCELLATION_SECONDS: Final = 2.0  # the core does not wait until the handlers that it cancels have ended
+_LAST_ANSWERS_SECONDS: Final = 2.0  # for answers of other protocols to leave, after their calls have ended
 _log = structlog.get_logger(scope="agentmesh.server")
 
 
@@ -37,6 +38,20 @@ class Service:
     add: Callable[[Any, grpc.aio.Server], None]
     """The generated `add_..._to_server`."""
     servicer: object
+
+
+class Companion(Protocol):
+    """Serves the methods of a server by another protocol; lives as long as the server does."""
+
+    async def start(self) -> None:
+        """Take calls.
+
+        Raises:
+            CannotListen: If its address is not to be had.
+        """
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no calls any more; cancel those that are still in flight after the grace. May be called again."""
 
 
 def build_server(
@@ -99,6 +114,7 @@ def build_server(
         address=address,
         port=port,
         background=background,
+        guard=interceptor.guard,
     )
 
 
@@ -115,12 +131,15 @@ class MeshServer:
         address: ListenAddress,
         port: int,
         background: Callable[[], Collection[asyncio.Task[None]]],
+        guard: Callable[[str, Handler, WireProtocol], Handler],
     ) -> None:
         self._server = server
         self._door = door
         self._health = health_servicer
         self._serving = dict.fromkeys(services, False)
         self._background = background
+        self._guard = guard
+        self._companions: list[Companion] = []
         self._stopped = False
         self._port = 0 if address.path else port
         self._address = address.with_port(port)
@@ -140,9 +159,38 @@ class MeshServer:
         """Calls whose answer has not left yet, without health and reflection."""
         return len(self._door.calls)
 
+    @property
+    def draining(self) -> bool:
+        """Whether new calls are refused."""
+        return self._door.refuses
+
+    def is_serving(self, name: str) -> bool:
+        """What health says of a service.
+
+        Raises:
+            KeyError: For a service that is not of this server.
+        """
+        return self._serving[name] and not self.draining
+
+    def guard(self, name: str, handler: Handler, protocol: WireProtocol) -> Handler:
+        """Return what serves calls that come in by another protocol as this server serves its own; see the
+        interceptor. They come in by the same door: a drain refuses them, and waits for them.
+        """
+        return self._guard(name, handler, protocol)
+
+    def accompany(self, companion: Companion) -> None:
+        """Start and stop it with this server; call it before `start`."""
+        self._companions.append(companion)
+
     async def start(self) -> None:
-        """Take calls; health says NOT_SERVING until `set_serving`."""
+        """Take calls; health says NOT_SERVING until `set_serving`.
+
+        Raises:
+            CannotListen: By a companion.
+        """
         await self._publish_health()
+        for companion in self._companions:
+            await companion.start()
         await self._server.start()
 
     async def set_serving(self, *names: str) -> None:
@@ -165,6 +213,7 @@ class MeshServer:
         self._door.refuse_new_calls()
         await self._health.enter_graceful_shutdown()
         await _until_none(lambda: {*self._door.calls, *self._background()}, grace_seconds)
+        await self._stop_companions(_LAST_ANSWERS_SECONDS if not self._door.calls else 0)
         await self._door.hold_new_calls()
         await self.stop()
 
@@ -173,10 +222,15 @@ class MeshServer:
         waited for once.
         """
         self._door.refuse_new_calls()
+        await self._stop_companions(0)
         await self._server.stop(None)
         if not self._stopped:
             self._stopped = True
             await _until_none(lambda: self._door.calls, _CANCELLATION_SECONDS)
+
+    async def _stop_companions(self, grace_seconds: float) -> None:
+        for companion in self._companions:
+            await companion.stop(grace_seconds)
 
     async def _set_health(self, names: Sequence[str], *, serving: bool) -> None:
         for name in names or tuple(self._serving):

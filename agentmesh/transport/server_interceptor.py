@@ -3,6 +3,8 @@
 One and not five, because each costs every call (benchmarks/transport.py). It takes the deserializer of a method away
 and parses inside its own `try`: what does not parse would otherwise be answered past every interceptor, with the text
 of the protobuf library. Health and reflection, `/grpc.*`, pass untouched.
+
+Calls that come in by another protocol are served by the same code: `ServerInterceptor.guard`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import unquote
 
 import grpc
@@ -26,6 +28,7 @@ from agentmesh import errors
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
+from agentmesh.transport.calls import Call
 from agentmesh.transport.door import Door
 from agentmesh.transport.requests import RequestReader
 from agentmesh.transport.sending import send_message, send_status
@@ -34,10 +37,21 @@ from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_st
 _log = structlog.get_logger(scope="agentmesh.rpc")
 
 
-# Quoted: the classes are generic for the type checker alone.
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_Behavior = Callable[[Message, _Context], Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # quoted: generic for the type checker alone
+_Behavior = Callable[[Message, Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WireProtocol:
+    """What differs between the protocols that a call may come in by."""
+
+    ends_calls: bool
+    """Whether it ends a call at the caller's deadline by itself."""
+    off_loop_bytes: float
+    """Messages of more bytes than this are parsed and serialized in a thread, because that takes long."""
+
+
+GRPC: Final = WireProtocol(ends_calls=True, off_loop_bytes=math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +62,10 @@ class _Method:
     behavior: _Behavior
     max_seconds: float
     stall_seconds: float
+    protocol: WireProtocol
 
 
-_Work = Callable[[_Method, Message, _Context], Coroutine[Any, Any, bytes | None]]
+_Work = Callable[[_Method, Message, Call], Coroutine[Any, Any, bytes | None]]
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
@@ -81,13 +96,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._max_call_seconds = max_call_seconds
         self._unlimited = frozenset(unlimited)
         self._stall_seconds = stall_seconds
-        self._handlers: dict[str, _Handler] = {}
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> Handler | None:
         """Put our handler in the place of the servicer's; made once for each method."""
         name = handler_call_details.method
         known = self._handlers.get(name)
@@ -96,10 +111,20 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or name.startswith("/grpc."):  # none: the core answers UNIMPLEMENTED
             return handler
-        made = self._handlers[name] = self._wrap(name, handler)
+        made = self._handlers[name] = self.guard(name, handler)
         return made
 
-    def _wrap(self, name: str, handler: _Handler) -> _Handler:
+    def guard(self, name: str, handler: Handler, protocol: WireProtocol = GRPC) -> Handler:
+        """Return what serves the method: a handler that takes bytes, raises nothing but AbortError, and leaves a log.
+
+        Args:
+            name: As `/agentmesh.v1.Agent/Execute`.
+            handler: With the deserializer and the serializer of the protocol.
+            protocol: What the calls come in by.
+
+        Raises:
+            TypeError: For a method that takes a stream.
+        """
         if handler.request_streaming or handler.request_deserializer is None or handler.response_serializer is None:
             raise TypeError(f"{name}: only methods that take one message are served")
         method = _Method(
@@ -109,24 +134,30 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             behavior=cast("_Behavior", handler.unary_stream if handler.response_streaming else handler.unary_unary),
             max_seconds=math.inf if name in self._unlimited else self._max_call_seconds,
             stall_seconds=self._stall_seconds,
+            protocol=protocol,
         )
         work: _Work = _stream if handler.response_streaming else _unary
 
-        async def serve(serialized: bytes, context: _Context) -> bytes | None:
+        async def serve(serialized: bytes, context: Call) -> bytes | None:
             return await self._serve(method, work, serialized, context)
 
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(serve, response_serializer=method.serialize)
         return grpc.unary_unary_rpc_method_handler(serve)
 
-    async def _serve(self, method: _Method, work: _Work, serialized: bytes, context: _Context) -> bytes | None:
+    async def _read(self, method: _Method, serialized: bytes) -> Message:
+        if len(serialized) > method.protocol.off_loop_bytes:
+            return await asyncio.to_thread(self._reader.read, serialized, method.parse)
+        return self._reader.read(serialized, method.parse)
+
+    async def _serve(self, method: _Method, work: _Work, serialized: bytes, context: Call) -> bytes | None:
         started = time.perf_counter()
         code = Code.OK
         error: MeshError | None = None
         answer: bytes | None = None
         try:
             await self._door.enter(method.name)
-            request = self._reader.read(serialized, method.parse)
+            request = await self._read(method, serialized)
             answer = await _within_maximum(method, work(method, request, context), context)
             code = _code_that_is_set(context)
         except asyncio.CancelledError:
@@ -150,12 +181,15 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         return answer
 
 
-async def _unary(method: _Method, request: Message, context: _Context) -> bytes:
+async def _unary(method: _Method, request: Message, context: Call) -> bytes:
     returned = _call(method, request, context)
-    return method.serialize(await returned if inspect.isawaitable(returned) else returned)
+    answer = await returned if inspect.isawaitable(returned) else returned
+    if math.isfinite(method.protocol.off_loop_bytes) and answer.ByteSize() > method.protocol.off_loop_bytes:
+        return await asyncio.to_thread(method.serialize, answer)
+    return method.serialize(answer)
 
 
-async def _stream(method: _Method, request: Message, context: _Context) -> None:
+async def _stream(method: _Method, request: Message, context: Call) -> None:
     """An async generator runs in this task, and is closed with it whatever happens."""
     returned = _call(method, request, context)
     if not inspect.isasyncgen(returned):
@@ -166,36 +200,38 @@ async def _stream(method: _Method, request: Message, context: _Context) -> None:
             await send_message(message, context, stall_seconds=method.stall_seconds)
 
 
-def _call(method: _Method, request: Message, context: _Context) -> Any:  # noqa: ANN401 - whatever the handler is
+def _call(method: _Method, request: Message, context: Call) -> Any:  # noqa: ANN401 - whatever the handler is
     try:
         return method.behavior(request, context)
     except NotImplementedError:  # the generated base class, which is not a coroutine
         raise errors.FieldNotSupported(f"{method.name} is not supported yet") from None
 
 
-async def _within_maximum(method: _Method, work: Coroutine[Any, Any, bytes | None], context: _Context) -> bytes | None:
-    """Set the deadline of the call; give up at the server's maximum (at the caller's deadline the core does)."""
+async def _within_maximum(method: _Method, work: Coroutine[Any, Any, bytes | None], context: Call) -> bytes | None:
+    """Set the deadline of the call; give up at the server's maximum, and by some protocols at the deadline."""
     remaining = _remaining(context)
-    current_deadline.set(Deadline.after(min(remaining, method.max_seconds)))
-    if remaining <= method.max_seconds:
+    seconds = min(remaining, method.max_seconds)
+    current_deadline.set(Deadline.after(seconds))
+    if remaining <= method.max_seconds and method.protocol.ends_calls:
         return await work
-    maximum = asyncio.timeout(method.max_seconds)
+    end = asyncio.timeout(seconds)
     try:
-        async with maximum:
+        async with end:
             return await work
     except TimeoutError:
-        if maximum.expired():
-            raise errors.DeadlineExceeded(f"the server's maximum of {method.max_seconds:g} s passed") from None
-        raise
+        if not end.expired():
+            raise
+        whose = "the deadline of the caller" if remaining <= seconds else f"the server's maximum of {seconds:g} s"
+        raise errors.DeadlineExceeded(f"{whose} passed") from None
 
 
-def _remaining(context: _Context) -> float:
+def _remaining(context: Call) -> float:
     """Seconds until the caller's deadline; infinite if it has none, where gRPC says None."""
-    remaining = cast("float | None", context.time_remaining())
+    remaining = context.time_remaining()
     return math.inf if remaining is None else remaining
 
 
-def _code_that_is_set(context: _Context) -> Code:
+def _code_that_is_set(context: Call) -> Code:
     """What the handler set or aborted with; OK if it did neither."""
     status = cast("grpc.StatusCode | None", context.code())
     return Code.OK if status is None else Code(status.value[0])
@@ -220,7 +256,7 @@ def _as_mesh_error(raised: BaseException, method: _Method) -> MeshError:
     return internal
 
 
-def _log_call(method: _Method, code: Code, error: MeshError | None, started: float, context: _Context) -> None:
+def _log_call(method: _Method, code: Code, error: MeshError | None, started: float, context: Call) -> None:
     facts: dict[str, Any] = {}
     if error is not None:
         facts = {"reason": reason_of(error), "error": error.message}
