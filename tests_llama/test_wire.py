@@ -11,8 +11,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agentmesh.deadline import Deadline
+from agentmesh.jsonvalues import Json, JsonObject
+from orchestrator_svc.adapters.llm_budget import most_prompt_tokens
+from orchestrator_svc.adapters.llm_settings import LlmSettings
+from orchestrator_svc.adapters.openai_client import OpenAiClient
+from orchestrator_svc.adapters.openai_messages import conversation
+from orchestrator_svc.adapters.prompts import ROUTE
+from orchestrator_svc.app.ledger import Budget, Ledger
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
 from orchestrator_svc.app.ports.synthesizer import Restart
+from orchestrator_svc.core.tools import Toolbox
 from orchestrator_svc.core.validate import validate
 from tests.adapters.llm import CATALOG, Asking, asking, prices
 
@@ -59,6 +68,30 @@ async def test_a_question_that_nobody_waits_for_does_not_keep_the_server_busy(mo
     left.cancel()
     await asyncio.wait([left])
     assert await model.write(seconds=SECONDS)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["What is up? " * 20, "0123456789" * 20, "漢字かな交じり文" * 20, "🧭🪐🦑" * 20, "x{\"]:,'&%" * 20],
+    ids=["words", "digits", "Han", "emoji", "punctuation"],
+)
+async def test_no_request_uses_more_than_a_budget_claims_for_it(llama: str, data: str) -> None:
+    settings = LlmSettings(models=("smollm2",), base_url=llama, silence_seconds=SECONDS, reply_cap_tokens=16)
+    functions: list[Json] = [
+        {"type": "function", "function": {"name": tool.name, "parameters": tool.parameters}}
+        for tool in Toolbox().tools(CATALOG)
+    ]
+    body: JsonObject = {
+        "messages": conversation(ROUTE, (), data), "tools": functions, "stream_options": {"include_usage": True},
+    }  # fmt: skip
+    ledger = Ledger(run_id="budgeted", budget=Budget(tokens=20_000))
+    client = OpenAiClient(settings)
+    try:
+        assert [piece async for piece in client.stream(body, ledger, Deadline.after(SECONDS))]
+    finally:
+        await client.close()
+    assert 100 < ledger.input_tokens <= most_prompt_tokens(body)
+    assert 1 <= ledger.output_tokens <= 16
 
 
 def assert_accounted(model: Asking) -> None:

@@ -224,7 +224,8 @@ async def test_azure_has_the_deployment_in_the_path_and_the_key_in_its_own_heade
     settings: dict[str, object], target: str, llm: ScriptedLlm
 ) -> None:
     llm.to_route(GOOD)
-    async with asking(None, azure_endpoint=llm.origin, azure_api_version="2024-10-21", **settings) as mesh:
+    azure = {"azure_endpoint": llm.origin, "azure_api_version": "2024-10-21", **settings}
+    async with asking(None, **azure) as mesh:  # type: ignore[arg-type]  # fields by name
         assert (await mesh.route()).plan != {"steps": []}
     (request,) = llm.requests
     assert request.target == target
