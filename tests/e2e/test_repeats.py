@@ -37,11 +37,10 @@ async def test_fifty_identical_asks_are_one_run_and_one_that_leaves_harms_no_oth
         given = await asyncio.gather(*answers[1:])
         late = await mesh.orchestrator.Ask(SAME)
     assert len(given) == CALLERS - 1
-    first = given[0].SerializeToString(deterministic=True)
     # One that came when the run had ended was given the stored answer, and says so.
     for answer in (*given, late):
         answer.replayed = False
-        assert answer.SerializeToString(deterministic=True) == first
+    assert len({answer.SerializeToString(deterministic=True) for answer in (*given, late)}) == 1
     assert given[0].answer == "all is well"
     assert len(llm.requests) == 2
     assert sorted(probe.calls) == ["echo", "wait"]
