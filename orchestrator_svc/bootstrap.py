@@ -12,6 +12,7 @@ from agentmesh.transport import MeshServer, Service, build_server
 from agentmesh.v1 import orchestrator_service_pb2_grpc, registry_service_pb2_grpc
 from orchestrator_svc.adapters.bm25_skill_ranker import Bm25SkillRanker
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
+from orchestrator_svc.adapters.grpc_agent_dialer import GrpcAgentDialer
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
@@ -107,7 +108,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     """
     clock = SystemClock()
     minds = minds or _minds(config)
-    membership = Membership(MemoryAgentStore(clock), clock)
+    membership = Membership(MemoryAgentStore(clock), clock, GrpcAgentDialer())
     caller = GrpcAgentCaller(membership.endpoint_of, membership.endpoints)
     runs = _runs(config, clock, minds, membership, caller)
     callers = Callers({name: token.get_secret_value() for name, token in config.caller_tokens.items()})

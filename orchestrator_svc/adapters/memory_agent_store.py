@@ -42,6 +42,10 @@ class MemoryAgentStore:
         self._expire()
         return self._table.listing()
 
+    @property
+    def trouble(self) -> str:
+        return ""
+
     async def changed(self, revision: int) -> None:
         while (listing := self.listing()).revision == revision:
             expiry = listing.next_expiry

@@ -9,11 +9,15 @@ from datetime import timedelta
 
 import structlog
 
-from agentmesh.errors import CatalogEmpty, LeaseNotFound
+from agentmesh.cards import card_digest
+from agentmesh.errors import CardConflict, CardMismatch, CatalogEmpty, LeaseNotFound, summary_of
 from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.app.addresses import EVERY_ADDRESS, AllowedAddresses
+from orchestrator_svc.app.ports.agent_dialer import AgentDialer
 from orchestrator_svc.app.ports.agent_store import AgentStore, Endpoint, Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
-from orchestrator_svc.core.card import read_card
+from orchestrator_svc.core.card import Card, read_card
+from orchestrator_svc.core.card_changes import contract_changes
 from orchestrator_svc.core.catalog import Catalog
 
 _log = structlog.get_logger(__name__)
@@ -33,16 +37,27 @@ class _Current:
 
 
 class Membership:
-    """Registers endpoints and shows the catalog that they make."""
+    """Registers endpoints and shows the catalog that they make.
 
-    def __init__(self, store: AgentStore, clock: Clock) -> None:
+    Args:
+        store: Keeps the leases.
+        clock: Gives the times of registrations.
+        dialer: Calls an address back before it is listed.
+        allowed: The addresses that may be called.
+    """
+
+    def __init__(
+        self, store: AgentStore, clock: Clock, dialer: AgentDialer, allowed: AllowedAddresses = EVERY_ADDRESS
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._dialer = dialer
+        self._allowed = allowed
         self._current = _Current(-1, Catalog.of(()))
         self._seen = store.listing().revision
 
     async def register(self, card: JsonObject, address: str, ttl_seconds: float | None = None) -> Registration:
-        """List an endpoint until its lease ends.
+        """List an endpoint until its lease ends; what is refused changes nothing.
 
         Args:
             card: In the form of `agentmesh.card_messages.card_to_json`.
@@ -51,25 +66,31 @@ class Membership:
 
         Raises:
             CardInvalid: With everything that is wrong with the card.
+            AddressNotAllowed: The address may not be called.
+            AddressUnreachable: No agent serves there.
+            CardMismatch: The agent that serves there has another card.
+            CardConflict: A listed endpoint gives the same version of the agent another contract.
+            RegistryUnavailable: The store cannot be reached.
         """
+        wanted = read_card(card)
+        self._allowed.check(address)
+        await self._check_who_is_at(address, wanted)
+        self._check_contract(address, wanted)
         now = self._clock.now()
         ttl = ttl_seconds or DEFAULT_TTL_SECONDS
-        registration = Registration(
-            lease_id=secrets.token_hex(16),
-            card=read_card(card),
-            address=address,
-            ttl_seconds=ttl,
-            registered_at=now,
-            last_heartbeat_at=now,
-            expires_at=now + timedelta(seconds=ttl),
+        registration = await self._store.put(
+            Registration(
+                lease_id=secrets.token_hex(16),
+                card=wanted,
+                address=address,
+                ttl_seconds=ttl,
+                registered_at=now,
+                last_heartbeat_at=now,
+                expires_at=now + timedelta(seconds=ttl),
+            )
         )
-        registration = await self._store.put(registration)
         _log.info(
-            "agent registered",
-            agent=registration.card.name,
-            version=registration.card.version,
-            address=address,
-            skills=len(registration.card.skills),
+            "agent registered", agent=wanted.name, version=wanted.version, address=address, skills=len(wanted.skills)
         )
         return registration
 
@@ -104,6 +125,11 @@ class Membership:
         """Who is listed now."""
         return self._store.listing()
 
+    @property
+    def registry_trouble(self) -> str:
+        """Why the listing may be out of date, as that the store cannot be reached; empty while it is not."""
+        return self._store.trouble
+
     def known_catalog(self) -> Catalog:
         """The catalog as it is now, also when it is empty."""
         listing = self._store.listing()
@@ -133,3 +159,23 @@ class Membership:
             if registration.card.name == agent:
                 return registration.endpoint
         return None
+
+    async def _check_who_is_at(self, address: str, card: Card) -> None:
+        found = await self._dialer.card_at(address)
+        if card_digest(found) == card.digest:
+            return
+        if (found["name"], found["version"]) == (card.name, card.version):
+            raise CardMismatch(f"`{card.name}` {card.version} serves at {address}, and describes itself otherwise")
+        raise CardMismatch(
+            f"`{found['name']}` {found['version']} serves at {address}, and not `{card.name}` {card.version}"
+        )
+
+    def _check_contract(self, address: str, card: Card) -> None:
+        """What was listed at the address itself is gone, as the call back has shown."""
+        others = (one.card for one in self._store.listing().registrations if one.address != address)
+        violations = contract_changes(card, others)
+        if violations:
+            raise CardConflict(
+                f"{summary_of(violations)}; give the agent a new version, or end the endpoints that run the other one",
+                violations=violations,
+            )

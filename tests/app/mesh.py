@@ -28,6 +28,7 @@ from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.validate import PlanLimits
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
+from tests.fakes.agent_dialer import ServedAgents
 from tests.fakes.synthesizer import FixedSynthesizer
 
 
@@ -80,8 +81,7 @@ async def mesh(
     writes = FixedSynthesizer(["written ", "by a model"])
     renders = FixedSynthesizer(["rendered"], completions=0)
     clock = clock or SystemClock()
-    membership = Membership(MemoryAgentStore(clock), clock)
-    await register(membership, catalog)
+    membership = await membership_of(catalog, clock)
     store = store or MemoryRunStore(10, clock=clock, replay_seconds=60)
     answering = Answering(
         membership=membership,
@@ -95,7 +95,10 @@ async def mesh(
     return Mesh(runs, caller, writes, renders)
 
 
-async def register(membership: Membership, catalog: Catalog) -> None:
+async def membership_of(catalog: Catalog, clock: Clock) -> Membership:
+    """The agents whose skills make the catalog, each listed at one address."""
+    served = ServedAgents()
+    membership = Membership(MemoryAgentStore(clock), clock, served)
     agents: dict[str, list[JsonObject]] = {}
     for skill in catalog.skills.values():
         agents.setdefault(skill.agent, []).append(
@@ -113,4 +116,6 @@ async def register(membership: Membership, catalog: Catalog) -> None:
         )
     for name, skills in agents.items():
         card: JsonObject = {"name": name, "version": "1.0.0", "description": "", "skills": list(skills)}
+        served.serve(f"fake:{name}", card)
         await membership.register(card, f"fake:{name}")
+    return membership

@@ -15,13 +15,11 @@ import pytest
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import AllStepsFailed, Code, DeadlineExceeded, LlmUnavailable, MeshError, Unreachable
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import NO_LIMITS, Ledger
-from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.ports.planner import Planner, Question, Routing
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.app.request import RunRequest
@@ -35,7 +33,7 @@ from orchestrator_svc.core.outcome import StepOutcome, StepReason
 from orchestrator_svc.core.validate import PlanLimits
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.conftest import skill
-from tests.app.mesh import ByName, register
+from tests.app.mesh import ByName, membership_of
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 from tests.fakes.planner import FixedPlanner, HungPlanner
 from tests.fakes.synthesizer import FixedSynthesizer
@@ -138,8 +136,7 @@ async def mesh(
 ) -> Timed:
     """Without a model it is offline: the renderer writes."""
     clock = VirtualClock()
-    membership = Membership(MemoryAgentStore(clock), clock)
-    await register(membership, catalog)
+    membership = await membership_of(catalog, clock)
     caller = FunctionAgentCaller(skills or {})
     store = MemoryRunStore(10, clock=clock, replay_seconds=60)
     answering = Answering(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -12,6 +13,7 @@ from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import to_struct
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import plan_pb2, registry_service_pb2
+from tests.e2e.card_server import serving_card
 from tests.e2e.errors import Refusal, refusal_of
 from tests.e2e.mesh import Mesh
 from tests.e2e.probe import Probe
@@ -96,23 +98,14 @@ async def test_an_address_that_is_none_is_refused_where_it_is_registered(mesh: M
 
 
 @pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1:1",
-        "agent.mesh.svc.cluster.local:65535",
-        "my_agent:5000",
-        "dns:///agent.mesh:5000",
-        "ipv4:10.0.0.1:5000",
-        "[::1]:5000",
-        "ipv6:[fe80::1]:5000",
-        "unix:/run/agent.sock",
-        "unix:///run/agent.sock",
-    ],
+    "listen",
+    ["127.0.0.1:0", "localhost:0", "dns:///localhost:0", "ipv4:127.0.0.1:0", "[::1]:0", "ipv6:[::1]:0", "unix:"],
 )
-async def test_every_form_of_an_address_is_taken(mesh: Mesh, address: str) -> None:
+async def test_every_form_of_an_address_is_taken(mesh: Mesh, listen: str, tmp_path: Path) -> None:
     card = Probe().agent("other_agent").card()
-    await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
-    assert await mesh.agents() == {"probe_agent", "other_agent"}
+    async with serving_card(card, f"unix:{tmp_path}/agent.sock" if listen == "unix:" else listen) as address:
+        await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
+        assert await mesh.agents() == {"probe_agent", "other_agent"}
 
 
 @pytest.mark.parametrize(("levels", "taken"), [(11, True), (12, False), (15, False)])
@@ -122,13 +115,14 @@ async def test_a_card_that_is_taken_can_be_listed(mesh: Mesh, levels: int, taken
         schema = {"type": "object", "properties": {"inner": schema}}
     card = Probe().agent("deep_agent").card()
     card.skills[0].output_schema.CopyFrom(to_struct(schema, max_depth=40))
-    request = registry_service_pb2.RegisterRequest(card=card, address="127.0.0.1:1").SerializeToString()
-    if taken:
-        await mesh.channel.unary_unary("/agentmesh.v1.Registry/Register", bytes, bytes)(request)
-    else:
-        refusal = await refused(mesh, request, "/agentmesh.v1.Registry/Register")
-        assert refusal.reason == "CARD_INVALID"
-        assert "nested deeper than 24" in refusal.message
+    async with serving_card(card) as address:
+        request = registry_service_pb2.RegisterRequest(card=card, address=address)
+        if taken:
+            await mesh.registry.Register(request)
+        else:
+            refusal = await refused(mesh, request.SerializeToString(), "/agentmesh.v1.Registry/Register")
+            assert refusal.reason == "CARD_INVALID"
+            assert "nested deeper than 24" in refusal.message
     assert await mesh.agents() == ({"probe_agent", "deep_agent"} if taken else {"probe_agent"})
 
 

@@ -23,6 +23,7 @@ from agentmesh.v1 import (
     registry_service_pb2,
     run_pb2,
 )
+from tests.e2e.card_server import serving_card
 from tests.e2e.errors import refusal_of
 from tests.e2e.mesh import Mesh, minds, running_mesh
 from tests.e2e.probe import Probe
@@ -255,13 +256,14 @@ async def test_a_step_or_an_item_that_a_run_does_not_have_is_not_found(
 class ForeignAgent(agent_service_pb2_grpc.AgentServicer):
     """An agent that was not written with our SDK and checks nothing."""
 
-    def __init__(self, result: struct_pb2.Struct | None) -> None:
+    def __init__(self, card: card_pb2.AgentCard, result: struct_pb2.Struct | None) -> None:
+        self._card = card
         self._result = result
 
     async def Describe(
         self, request: agent_service_pb2.DescribeRequest, context: object
     ) -> agent_service_pb2.DescribeResponse:
-        raise NotImplementedError
+        return agent_service_pb2.DescribeResponse(card=self._card)
 
     def ExecuteStream(
         self, request: agent_service_pb2.ExecuteStreamRequest, context: object
@@ -298,10 +300,6 @@ def _deep(levels: int) -> struct_pb2.Struct:
 async def test_what_a_foreign_agent_answers_is_checked_whatever_it_is_written_in(
     result: struct_pb2.Struct | None, reason: str
 ) -> None:
-    server = grpc.aio.server()
-    agent_service_pb2_grpc.add_AgentServicer_to_server(ForeignAgent(result), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
     card = json_format.ParseDict(
         {
             "name": "foreign",
@@ -321,6 +319,10 @@ async def test_what_a_foreign_agent_answers_is_checked_whatever_it_is_written_in
         },
         card_pb2.AgentCard(),
     )
+    server = grpc.aio.server()
+    agent_service_pb2_grpc.add_AgentServicer_to_server(ForeignAgent(card, result), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
     try:
         async with running_mesh(minds=minds(FixedPlanner([]))) as mesh:
             await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=f"127.0.0.1:{port}"))
@@ -340,7 +342,8 @@ async def test_an_agent_that_is_gone_is_unavailable_and_a_retry_may_help(mesh: M
         },
         card_pb2.AgentCard(),
     )
-    await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address="127.0.0.1:1"))
+    async with serving_card(card) as address:
+        await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run(mesh, {"id": "a", "skill": "dead__answer"})
     refusal = refusal_of(caught.value)
@@ -356,7 +359,8 @@ async def test_a_side_effect_that_never_left_is_not_called_unknown(mesh: Mesh) -
         },
         card_pb2.AgentCard(),
     )
-    await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address="127.0.0.1:1"))
+    async with serving_card(card) as address:
+        await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
     steps = await run(mesh, FIND, {"id": "pay", "skill": "dead__pay"}, max_effect="EFFECT_SIDE_EFFECT")
     assert steps["pay"].reason == run_pb2.STEP_REASON_AGENT_UNAVAILABLE
     assert not steps["pay"].effect_unknown

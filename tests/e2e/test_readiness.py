@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from agentmesh.transport import reading
 from agentmesh.v1 import registry_service_pb2
 from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY
+from tests.e2e.card_server import serving_card
 from tests.e2e.mesh import Mesh, minds, running_mesh
 from tests.e2e.probe import Probe
 from tests.fakes.planner import FixedPlanner
@@ -43,10 +44,13 @@ async def health(mesh: Mesh, service: str) -> int:
 
 
 async def register(mesh: Mesh, name: str = "probe_agent", ttl_seconds: int = 60) -> str:
-    request = registry_service_pb2.RegisterRequest(
-        card=Probe().agent(name).card(), address="127.0.0.1:1", ttl=duration_pb2.Duration(seconds=ttl_seconds)
-    )
-    return (await mesh.registry.Register(request)).lease_id
+    """List an agent that is gone a moment later; returns its lease."""
+    card = Probe().agent(name).card()
+    async with serving_card(card) as address:
+        request = registry_service_pb2.RegisterRequest(
+            card=card, address=address, ttl=duration_pb2.Duration(seconds=ttl_seconds)
+        )
+        return (await mesh.registry.Register(request)).lease_id
 
 
 async def deregister(mesh: Mesh, lease: str) -> None:

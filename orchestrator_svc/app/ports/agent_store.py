@@ -80,6 +80,11 @@ class AgentStore(Protocol):
         """The endpoints whose leases have not ended, as far as this process knows. Cheap: every Ask asks for it."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why the listing may be out of date; empty while it is not."""
+        ...
+
     async def changed(self, revision: int) -> None:
         """Return when the revision of the listing is another than this; at once if it is. Any number may wait."""
         ...
