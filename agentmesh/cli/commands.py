@@ -40,7 +40,8 @@ def ask(
             on_the_way="asking the mesh ...",
             on_leaving=_way_back(target) if options.get("keep_running") else None,
         )
-    return ExitCode.OK if answer is None else answered(answer, form)
+    assert answer is not None  # read from the beginning, a stream has the answer or raises
+    return answered(answer, form)
 
 
 def plan(

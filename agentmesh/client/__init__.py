@@ -4,6 +4,10 @@
         answer = mesh.ask("What are the current system metrics?")
         print(answer.text, answer.outcome, answer.usage.llm_calls)
 
+    async with AsyncMeshClient("127.0.0.1:50051") as mesh:
+        async for event in mesh.ask_stream("What are the current system metrics?"):
+            print(event)
+
 What goes wrong is raised as an exception of `agentmesh.errors`.
 """
 

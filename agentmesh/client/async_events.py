@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from types import TracebackType
+from types import AsyncGeneratorType, TracebackType
 from typing import Protocol, Self
 
 from agentmesh.client.course import Course, EventMessage
@@ -65,7 +65,9 @@ class AsyncRunEvents(AsyncIterator[RunEvent]):
         except MeshError:
             self._course.over = True
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and not _is_cancelled(asyncio.current_task()):
+                self._course.check_not_left()  # another task has called `cancel`: that cancels the call, not this task
             self.cancel()
             raise
 
@@ -81,11 +83,11 @@ class AsyncRunEvents(AsyncIterator[RunEvent]):
     async def aclose(self) -> None:
         """Cancel the call, if it has not ended."""
         self.cancel()
-        if isinstance(self._messages, AsyncGenerator):
+        if isinstance(self._messages, AsyncGeneratorType) and not self._messages.ag_running:
             await self._messages.aclose()
 
     def cancel(self) -> None:
-        """As `aclose`, without waiting; from any thread."""
+        """As `aclose`, without waiting; from any task or thread. Whoever reads gets `errors.RunCancelled`."""
         self._course.leave()
         if self._call is None or self._loop is None:
             return
@@ -115,6 +117,10 @@ class _Loop(AsyncIterator[RunEvent]):
 
     def __del__(self) -> None:
         self._events.cancel()
+
+
+def _is_cancelled(task: asyncio.Task[object] | None) -> bool:
+    return task is not None and task.cancelling() > 0
 
 
 async def _read(message: run_event_pb2.RunEvent) -> RunEvent:

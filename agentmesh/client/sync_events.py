@@ -57,6 +57,7 @@ class RunEvents(Iterator[RunEvent]):
             self._course.end()
             raise
         except grpc.RpcError as error:
+            self._course.check_not_left()  # another thread has called `close`
             self._course.over = True
             raise from_threaded(error, self._peer) from error
         except BaseException:
@@ -73,7 +74,7 @@ class RunEvents(Iterator[RunEvent]):
         self.close()
 
     def close(self) -> None:
-        """Cancel the call, if it has not ended; from any thread."""
+        """Cancel the call, if it has not ended; from any thread. Whoever reads gets `errors.RunCancelled`."""
         self._course.leave()
         if self._call is not None:
             self._call.cancel()

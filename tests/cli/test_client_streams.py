@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeAlias
@@ -309,6 +310,26 @@ async def test_inside_of_a_block_reading_goes_on_after_a_loop_and_its_end_ends_t
     await hanging.left.wait()
 
 
+@pytest.mark.parametrize("how", ["cancel", "aclose"])
+async def test_another_task_may_end_the_reading(hanging: ScriptedMesh, events: AsyncRunEvents, how: str) -> None:
+    last = asyncio.Event()
+
+    async def read() -> None:
+        async for event in events:
+            if event.sequence == 3:
+                last.set()
+
+    task = asyncio.create_task(read())
+    await last.wait()
+    if how == "cancel":
+        events.cancel()
+    else:
+        await events.aclose()
+    with pytest.raises(errors.RunCancelled, match="left before their end"):
+        await task
+    await hanging.left.wait()
+
+
 async def test_who_comes_back_to_a_loop_that_was_left_is_told(events: AsyncRunEvents) -> None:
     async for _ in events:
         break
@@ -379,6 +400,24 @@ async def test_a_thread_that_stops_reading_ends_the_work_in_the_mesh(
     hanging: ScriptedMesh, read: Callable[[RunEvents], None]
 ) -> None:
     await _in_a_thread(hanging, read)
+
+
+async def test_another_thread_may_end_the_reading(hanging: ScriptedMesh) -> None:
+    last = threading.Event()
+
+    def read(events: RunEvents) -> None:
+        for event in events:
+            if event.sequence == 3:
+                last.set()
+
+    with MeshClient(hanging.address) as client:
+        events = client.ask_stream("q")
+        task = asyncio.create_task(asyncio.to_thread(read, events))
+        await asyncio.to_thread(last.wait)
+        events.close()
+        with pytest.raises(errors.RunCancelled, match="left before their end"):
+            await task
+        await hanging.left.wait()
 
 
 async def test_events_of_a_thread_that_nobody_holds_any_more_end_the_work_in_the_mesh(hanging: ScriptedMesh) -> None:
