@@ -15,6 +15,7 @@ from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
 from orchestrator_svc.adapters.grpc_agent_dialer import GrpcAgentDialer
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.adapters.offline import embeddings
 from orchestrator_svc.adapters.offline_planner import OfflinePlanner
@@ -31,10 +32,10 @@ from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.membership import Membership
+from orchestrator_svc.app.plan_cache import PlanCache
 from orchestrator_svc.app.ports.agent_caller import AgentCaller
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Planner
-from orchestrator_svc.app.ports.run_store import RunStore
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
 from orchestrator_svc.app.retry import RetryPolicy
 from orchestrator_svc.app.route import RouteLimits, Router
@@ -133,8 +134,20 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
 
 def _runs(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Runs:
     store = MemoryRunStore(config.runs_kept, clock=clock, replay_seconds=config.replay_seconds)
+    answering = Answering(
+        membership=membership,
+        router=_router(config, clock, minds.planner),
+        executor=_executor(config, caller),
+        writer=Writer(
+            minds.model,
+            OfflineSynthesizer(),
+            WriteLimits(reserve_seconds=config.synthesis_reserve_seconds, reserve_share=config.synthesis_reserve_share),
+        ),
+        store=store,
+        limits=_plan_limits(config),
+    )
     return Runs(
-        _answering(config, minds, membership, caller, store),
+        answering,
         store,
         clock,
         Admission(config.max_concurrent_asks, config.admission_wait_seconds),
@@ -142,38 +155,34 @@ def _runs(config: Config, clock: Clock, minds: Minds, membership: Membership, ca
     )
 
 
-def _answering(config: Config, minds: Minds, membership: Membership, caller: AgentCaller, store: RunStore) -> Answering:
-    plan_limits = PlanLimits(max_steps=config.max_steps)
-    return Answering(
-        store=store,
-        membership=membership,
-        router=Router(
-            minds.planner,
-            Bm25SkillRanker(),
-            RouteLimits(share_of_deadline=config.route_share, max_tools=config.router_max_tools, plan=plan_limits),
-        ),
-        executor=Executor(
-            caller,
-            ExecuteLimits(
-                skill_timeout_seconds=config.skill_timeout_seconds,
-                max_concurrent_calls=config.max_concurrent_calls,
-                max_fan_out=config.max_fan_out,
-                retry=RetryPolicy(
-                    max_attempts=config.max_attempts,
-                    backoff_seconds=config.retry_backoff_seconds,
-                    max_backoff_seconds=config.retry_max_backoff_seconds,
-                    share=config.retry_share,
-                    burst=config.retry_burst,
-                ),
-            ),
-        ),
-        writer=Writer(
-            minds.model,
-            OfflineSynthesizer(),
-            WriteLimits(reserve_seconds=config.synthesis_reserve_seconds, reserve_share=config.synthesis_reserve_share),
-        ),
-        limits=plan_limits,
+def _router(config: Config, clock: Clock, planner: Planner) -> Router:
+    return Router(
+        planner,
+        Bm25SkillRanker(),
+        PlanCache(MemoryPlanStore(config.plan_cache_bytes, clock), config.plan_cache_seconds, planner.identity),
+        RouteLimits(share_of_deadline=config.route_share, max_tools=config.router_max_tools, plan=_plan_limits(config)),
     )
+
+
+def _executor(config: Config, caller: AgentCaller) -> Executor:
+    retry = RetryPolicy(
+        max_attempts=config.max_attempts,
+        backoff_seconds=config.retry_backoff_seconds,
+        max_backoff_seconds=config.retry_max_backoff_seconds,
+        share=config.retry_share,
+        burst=config.retry_burst,
+    )
+    limits = ExecuteLimits(
+        skill_timeout_seconds=config.skill_timeout_seconds,
+        max_concurrent_calls=config.max_concurrent_calls,
+        max_fan_out=config.max_fan_out,
+        retry=retry,
+    )
+    return Executor(caller, limits)
+
+
+def _plan_limits(config: Config) -> PlanLimits:
+    return PlanLimits(max_steps=config.max_steps)
 
 
 def _minds(config: Config) -> Minds:

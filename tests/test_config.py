@@ -53,6 +53,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENTMESH_BUDGET_TOKENS": "5000",
         "AGENTMESH_BUDGET_COST_USD": "0.5",
         "AGENTMESH_BUDGET_AGENT_CALLS": "9",
+        "AGENTMESH_PLAN_CACHE_SECONDS": "30",
+        "AGENTMESH_PLAN_CACHE_BYTES": "1000",
         "AGENTMESH_ROUTE_SHARE": "0.5",
         "AGENTMESH_SYNTHESIS_RESERVE_SECONDS": "7",
         "AGENTMESH_SYNTHESIS_RESERVE_SHARE": "0.25",

@@ -48,6 +48,10 @@ class OfflinePlanner:
         self._indexes: OrderedDict[str, SkillIndex] = OrderedDict()
         self._indexing = threading.Lock()
 
+    @property
+    def identity(self) -> None:
+        return None
+
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         """See Planner. Asks for no completion. A few milliseconds of work, done in a thread."""
         del ledger, deadline

@@ -49,6 +49,12 @@ class OpenAiClient:
         self._requests = OpenAiRequests(settings, now)
         self._refused: dict[str, frozenset[str]] = {}
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Whom it asks: the provider's address, then the models."""
+        settings = self._settings
+        return (settings.azure_endpoint or settings.base_url or "", settings.azure_deployment or "", *settings.models)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._requests.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from agentmesh.deadline import Deadline
-from agentmesh.jsonvalues import JsonObject
+from agentmesh.jsonvalues import JsonObject, digest
 from orchestrator_svc.adapters.openai_client import OpenAiClient
 from orchestrator_svc.adapters.openai_messages import conversation
 from orchestrator_svc.adapters.prompts import ROUTE
@@ -22,6 +23,12 @@ class OpenAiPlanner:
     def __init__(self, client: OpenAiClient) -> None:
         self._client = client
         self._toolbox = Toolbox()
+
+    @cached_property
+    def identity(self) -> str:
+        """Provider, models, and what they are told."""
+        [plan_tool] = self._toolbox.tools(Catalog.of(()))
+        return digest([*self._client.asked, ROUTE, plan_tool.description, plan_tool.parameters])
 
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         body = _body(question, self._toolbox.tools(catalog))

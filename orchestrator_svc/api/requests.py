@@ -14,7 +14,7 @@ from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import card_pb2, orchestrator_service_pb2
 from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
-from orchestrator_svc.app.request import RunRequest
+from orchestrator_svc.app.request import CacheMode, RunRequest
 from orchestrator_svc.app.scope import Scope
 
 MAX_HISTORY_BYTES: Final = 32 * 1024
@@ -22,8 +22,6 @@ MAX_PLAN_BYTES: Final = 1024 * 1024
 """A plan, serialized: it comes back with the answer, beside the results."""
 
 NOT_SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
-    "agentmesh.v1.AskRequest": ("cache_mode",),
-    "agentmesh.v1.PlanRequest": ("cache_mode",),
     "agentmesh.v1.ListAgentsRequest": ("page_size", "page_token"),
 }
 """Fields of the contract that are refused when they are used, because nothing stands behind them yet."""
@@ -54,6 +52,7 @@ def request_of_ask(message: orchestrator_service_pb2.AskRequest, caller: str) ->
         raw=_is_raw(message.answer_format),
         include_results=message.include_results,
         budget=_budget_of(message.budget),
+        cache_mode=_cache_mode_of(message.cache_mode),
         keep_running=message.keep_running,
         conversation_id=message.conversation_id,
         caller=caller,
@@ -63,7 +62,9 @@ def request_of_ask(message: orchestrator_service_pb2.AskRequest, caller: str) ->
 
 def request_of_plan(message: orchestrator_service_pb2.PlanRequest, caller: str) -> RunRequest:
     """Read a question that is only routed; errors as of `request_of_ask`."""
-    return RunRequest(_question_of(message), scope=_scope_of(message), caller=caller)
+    return RunRequest(
+        _question_of(message), scope=_scope_of(message), cache_mode=_cache_mode_of(message.cache_mode), caller=caller
+    )
 
 
 async def request_of_execute_plan(message: orchestrator_service_pb2.ExecutePlanRequest, caller: str) -> RunRequest:
@@ -110,6 +111,12 @@ async def _plan_of(request: orchestrator_service_pb2.ExecutePlanRequest) -> Json
     if size > OFF_LOOP_BYTES:
         return await asyncio.to_thread(plan_to_json, request.plan)
     return plan_to_json(request.plan)
+
+
+def _cache_mode_of(value: orchestrator_service_pb2.CacheMode.ValueType) -> CacheMode:
+    if not value:
+        return CacheMode.USE
+    return CacheMode(orchestrator_service_pb2.CacheMode.Name(value).removeprefix("CACHE_MODE_"))
 
 
 def _budget_of(message: orchestrator_service_pb2.Budget) -> Budget:

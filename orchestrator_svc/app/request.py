@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
@@ -12,6 +13,14 @@ from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.scope import ANY_SKILL, Scope
 
 ANONYMOUS: Final = "anonymous"
+
+
+class CacheMode(StrEnum):
+    """How to use the plan cache; orchestrator_service.proto says what each means."""
+
+    USE = "USE"
+    BYPASS = "BYPASS"
+    REFRESH = "REFRESH"
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class RunRequest:
     """True: results and no text."""
     include_results: bool = False
     budget: Budget = NO_LIMITS
+    cache_mode: CacheMode = CacheMode.USE
     keep_running: bool = False
     """True: the run goes on to its deadline when its last caller leaves."""
     conversation_id: str = ""
@@ -49,7 +59,7 @@ class RunRequest:
                 [[turn.role, turn.text] for turn in self.question.history],
                 self.plan,
                 [*sorted(scope.allowed_skills)],
-                scope.max_effect,
+                [scope.max_effect, self.cache_mode],
                 [self.raw, self.include_results, self.keep_running],
                 [budget.llm_calls, budget.tokens, budget.cost_usd, budget.agent_calls],
                 self.conversation_id,

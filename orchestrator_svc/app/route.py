@@ -11,7 +11,9 @@ from agentmesh.errors import (
     LlmUnavailable,
     ModelPlanInvalid,
 )
-from orchestrator_svc.app.ports.planner import Planner, Routing
+from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.app.plan_cache import Check, MadePlan, PlanCache
+from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.skill_ranker import SkillRanker
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
@@ -32,9 +34,10 @@ class RouteLimits:
 class Router:
     """Chooses what is offered, lets the planner choose from it, and checks what it chose."""
 
-    def __init__(self, planner: Planner, ranker: SkillRanker, limits: RouteLimits) -> None:
+    def __init__(self, planner: Planner, ranker: SkillRanker, cache: PlanCache, limits: RouteLimits) -> None:
         self._planner = planner
         self._ranker = ranker
+        self._cache = cache
         self._limits = limits
 
     async def route(self, run: Run, catalog: Catalog, deadline: Deadline) -> Plan:
@@ -55,17 +58,24 @@ class Router:
             # NO_AGENT would say that a planner looked and found nothing.
             raise EffectNotAllowed(f"every skill that may be used changes more than {scope.max_effect} (max_effect)")
         budget = deadline.at_most(deadline.remaining() * self._limits.share_of_deadline)
-        with run.timed("route"):
-            plan, routing = await self._planned(run, offered, allowed, budget)
-        scope.check(plan)
-        run.planned(plan, routing.source, routing.planner)
-        return plan
 
-    async def _planned(self, run: Run, offered: Catalog, allowed: Catalog, budget: Deadline) -> tuple[Plan, Routing]:
+        def check(source: JsonObject) -> Plan:
+            return validate(source, allowed, self._limits.plan)
+
+        async def make() -> MadePlan:
+            return await self._made(run, offered, check, budget)
+
+        with run.timed("route"):
+            made = await self._cache.plan(run.request, offered, budget, make, check)
+        scope.check(made.plan)
+        run.planned(made.plan, made.source, made.planner)
+        return made.plan
+
+    async def _made(self, run: Run, offered: Catalog, check: Check, budget: Deadline) -> MadePlan:
         try:
             async with asyncio.timeout(budget.remaining()):
                 routing = await self._planner.route(run.question, offered, run.ledger, budget)
-            return validate(routing.plan, allowed, self._limits.plan), routing
+            return MadePlan(check(routing.plan), routing.source, routing.planner)
         except TimeoutError as error:
             raise LlmUnavailable("no plan was made within the time for routing") from error
         except PlanRejected as rejected:

@@ -57,8 +57,13 @@ class Skill:
         schema = opened(self.output_schema)
         return Checker(schema if isinstance(schema, dict) else {})
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over everything that a planner may decide by."""
+        return digest(self.as_planned())
+
     def as_planned(self) -> JsonObject:
-        """Everything that a planner may decide by; the fingerprint is made over it."""
+        """Everything that a planner may decide by."""
         return {
             "id": self.id,
             "agent": self.agent_description,
@@ -85,7 +90,7 @@ class Catalog:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over all that a planner sees; equal catalogs have equal fingerprints in every process."""
-        return digest([skill.as_planned() for skill in self.skills.values()])
+        return digest([skill.fingerprint for skill in self.skills.values()])
 
     def only(self, allowed: Iterable[str]) -> Catalog:
         """The part of the catalog whose skill ids are in `allowed`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agentmesh.deadline import Deadline
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.admission import Admission
@@ -15,6 +16,7 @@ from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import NO_LIMITS, Budget
 from orchestrator_svc.app.membership import Membership
+from orchestrator_svc.app.plan_cache import PlanCache
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Planner, Question
 from orchestrator_svc.app.ports.run_store import RunStore
@@ -76,6 +78,7 @@ async def mesh(
     clock: Clock | None = None,
     admission: Admission | None = None,
     budget: Budget = NO_LIMITS,
+    cache: PlanCache | None = None,
 ) -> Mesh:
     caller = FunctionAgentCaller(skills)
     writes = FixedSynthesizer(["written ", "by a model"])
@@ -85,7 +88,12 @@ async def mesh(
     store = store or MemoryRunStore(10, clock=clock, replay_seconds=60)
     answering = Answering(
         membership=membership,
-        router=Router(planner, ByName(), RouteLimits(max_tools=max_tools)),
+        router=Router(
+            planner,
+            ByName(),
+            cache or PlanCache(MemoryPlanStore(1_000_000, clock), 3600, planner.identity),
+            RouteLimits(max_tools=max_tools),
+        ),
         executor=Executor(caller, ExecuteLimits()),
         writer=Writer(model or writes, renders, WriteLimits()),
         store=store,

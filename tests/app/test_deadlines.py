@@ -15,11 +15,13 @@ import pytest
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import AllStepsFailed, Code, DeadlineExceeded, LlmUnavailable, MeshError, Unreachable
 from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import NO_LIMITS, Ledger
+from orchestrator_svc.app.plan_cache import PlanCache
 from orchestrator_svc.app.ports.planner import Planner, Question, Routing
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.app.request import RunRequest
@@ -90,6 +92,7 @@ class SlowPlanner:
 
     seconds: float
     planner: Planner
+    identity: str | None = None
 
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         await asyncio.sleep(self.seconds)
@@ -141,7 +144,7 @@ async def mesh(
     store = MemoryRunStore(10, clock=clock, replay_seconds=60)
     answering = Answering(
         membership=membership,
-        router=Router(planner, ByName(), route or RouteLimits()),
+        router=Router(planner, ByName(), PlanCache(MemoryPlanStore(0, clock), 0, None), route or RouteLimits()),
         executor=Executor(caller, execute or ExecuteLimits(skill_timeout_seconds=3600), jitter=lambda: 1.0),
         writer=Writer(model, renderer or FixedSynthesizer(["rendered"], completions=0), write or WriteLimits()),
         store=store,

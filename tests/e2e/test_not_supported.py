@@ -20,9 +20,9 @@ FILES = (orchestrator_service_pb2, registry_service_pb2, agent_service_pb2)
 RUNS = {"conversation_id", "request_id", "budget", "keep_running"}
 
 WORKS = {
-    "Orchestrator/Ask": {"query", "history", "answer_format", "allowed_skills", "max_effect", "include_results", *RUNS},
+    "Orchestrator/Ask": {"query", "history", "answer_format", "allowed_skills", "max_effect", "include_results", "cache_mode", *RUNS},
     "Orchestrator/AskStream": {"ask"},
-    "Orchestrator/Plan": {"query", "history", "allowed_skills", "max_effect"},
+    "Orchestrator/Plan": {"query", "history", "allowed_skills", "max_effect", "cache_mode"},
     "Orchestrator/ExecutePlan": {"plan", "query", "answer_format", "max_effect", "include_results", *RUNS},
     "Orchestrator/GetRun": {"run_id", "step_id", "item_index"},
     "Orchestrator/ListRuns": {

@@ -18,6 +18,7 @@ class FixedPlanner:
     """Implements `Planner`; claims a completion as a model would."""
 
     steps: Sequence[JsonObject]
+    identity: str | None = None
     questions: list[Question] = field(default_factory=list)
     offered: list[Catalog] = field(default_factory=list)
 
@@ -31,6 +32,8 @@ class FixedPlanner:
 @dataclass
 class HungPlanner:
     """Implements `Planner` and never answers."""
+
+    identity: str | None = None
 
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         await asyncio.Event().wait()

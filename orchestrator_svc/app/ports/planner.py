@@ -58,6 +58,13 @@ class Routing:
 class Planner(Protocol):
     """Asks for at most one completion, claimed from the ledger before it is sent."""
 
+    @property
+    def identity(self) -> str | None:
+        """Changes with everything but its arguments that its plans depend on: models, prompts. None: a plan costs
+        nothing, so none needs to be kept.
+        """
+        ...
+
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         """Choose skills of the catalog, and nothing else, for the question.
 
