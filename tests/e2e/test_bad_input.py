@@ -98,13 +98,25 @@ async def test_an_address_that_is_none_is_refused_where_it_is_registered(mesh: M
 
 
 @pytest.mark.parametrize(
-    "listen",
-    ["127.0.0.1:0", "localhost:0", "dns:///localhost:0", "ipv4:127.0.0.1:0", "[::1]:0", "ipv6:[::1]:0", "unix:"],
+    ("listen", "form"),
+    [
+        ("127.0.0.1:0", "127.0.0.1:{}"),
+        ("127.0.0.1:0", "ipv4:127.0.0.1:{}"),
+        ("127.0.0.1:0", "localhost:{}"),
+        ("127.0.0.1:0", "dns:localhost:{}"),
+        ("127.0.0.1:0", "dns:///localhost:{}"),
+        ("[::1]:0", "[::1]:{}"),
+        ("[::1]:0", "ipv6:[::1]:{}"),
+        ("unix:", "unix:{}"),
+        ("unix:", "unix://{}"),
+    ],
 )
-async def test_every_form_of_an_address_is_taken(mesh: Mesh, listen: str, tmp_path: Path) -> None:
+async def test_every_form_of_an_address_is_taken(mesh: Mesh, listen: str, form: str, tmp_path: Path) -> None:
     card = Probe().agent("other_agent").card()
-    async with serving_card(card, f"unix:{tmp_path}/agent.sock" if listen == "unix:" else listen) as address:
-        await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
+    path = tmp_path / "agent.sock"
+    async with serving_card(card, f"unix:{path}" if listen == "unix:" else listen) as address:
+        registered = form.format(path if listen == "unix:" else address.rpartition(":")[2])
+        await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=registered))
         assert await mesh.agents() == {"probe_agent", "other_agent"}
 
 
