@@ -136,15 +136,34 @@ async def test_retries_are_paid_from_the_same_budget(llm: ScriptedLlm, probe: Pr
     assert response.answer.startswith(NOBODY_WROTE)
 
 
-async def test_the_limits_of_the_server_hold_for_callers_without_any(llm: ScriptedLlm, probe: Probe) -> None:
-    settings = {"AGENTMESH_BUDGET_AGENT_CALLS": "2", "AGENTMESH_BUDGET_LLM_CALLS": "1"}
-    llm.to_route(calls(*TEN), calls(*TEN))
-    async with mesh_with(llm, probe, **settings) as mesh:
-        alone = await ask(mesh)
-        more = await ask(mesh, agent_calls=9, llm_calls=2)
-    assert [each.usage.agent_calls for each in (alone, more)] == [2, 2]
-    assert [each.usage.llm_calls for each in (alone, more)] == [1, 1]
-    assert len(probe.calls) == 4
+async def test_pieces_of_a_model_that_broke_off_are_void_when_the_renderer_takes_over(
+    llm: ScriptedLlm, probe: Probe
+) -> None:
+    llm.to_route(calls(ECHO, usage=(10_000, 100)))
+    llm.to_write(Streams(("It ", "says ")))
+    async with mesh_with(llm, probe) as mesh:
+        request = pb.AskStreamRequest(ask=pb.AskRequest(query="?", budget=pb.Budget(tokens=16_000)))
+        events = [message.event async for message in mesh.orchestrator.AskStream(request)]
+    kinds = [str(event.WhichOneof("event")) for event in events]
+    reset = kinds.index("answer_reset")
+    before, after = (
+        [event.answer_token.text for event in part if event.HasField("answer_token")]
+        for part in (events[:reset], events[reset:])
+    )
+    assert before == ["It ", "says "]
+    assert "".join(after) == events[-1].finished.answer
+    assert "".join(after).startswith(NOBODY_WROTE)
+
+
+@pytest.mark.parametrize("budget", [{}, {"agent_calls": 9, "llm_calls": 2}], ids=["no budget", "a larger one"])
+async def test_the_limits_of_the_server_hold_for_every_caller(
+    llm: ScriptedLlm, probe: Probe, budget: dict[str, float]
+) -> None:
+    llm.to_route(calls(*TEN))
+    async with mesh_with(llm, probe, AGENTMESH_BUDGET_AGENT_CALLS="2", AGENTMESH_BUDGET_LLM_CALLS="1") as mesh:
+        response = await ask(mesh, raw=False, **budget)
+    assert (response.usage.agent_calls, len(probe.calls)) == (2, 2)
+    assert (response.usage.llm_calls, len(llm.requests)) == (1, 1)
 
 
 async def test_a_plan_of_the_caller_has_a_budget_too(llm: ScriptedLlm, probe: Probe) -> None:
