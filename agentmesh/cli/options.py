@@ -25,12 +25,6 @@ class Target:
     token: str = field(repr=False)
 
 
-def _token(value: str) -> str:
-    if value and not re.fullmatch("[!-~]+", value):
-        raise typer.BadParameter("must be printable ASCII without white space")
-    return value
-
-
 def _positive(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter("must be more than 0 seconds")
@@ -92,7 +86,6 @@ Token = Annotated[
         envvar="AGENTMESH_TOKEN",
         show_envvar=True,
         metavar="TOKEN",
-        callback=_token,
         help="Bearer token that names you: runs are their caller's. Better as the variable, which others do not see.",
     ),
 ]

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agentmesh import errors
+from agentmesh.errors import Violation, ViolationReason
+
 _AUTHORIZATION: Final = "authorization"
 _PRINTABLE: Final = re.compile(r"[!-~]+")
-
-
-def is_token(text: str) -> bool:
-    """Whether a bearer token may look like this: printable ASCII without white space."""
-    return _PRINTABLE.fullmatch(text) is not None
 
 
 def metadata_of(token: str) -> dict[str, str]:
     """Return what every call carries; nothing for the empty token.
 
     Raises:
-        ValueError: It is no token; the text does not repeat it.
+        errors.RequestInvalid: It is none that metadata can carry; the text does not repeat it.
     """
-    if token and not is_token(token):
-        raise ValueError("a token is printable ASCII without white space")
-    return {_AUTHORIZATION: f"Bearer {token}"} if token else {}
+    if not token:
+        return {}
+    if _PRINTABLE.fullmatch(token) is None:
+        why = "must be printable ASCII without white space"
+        raise errors.RequestInvalid(f"`token` {why}", violations=[Violation("token", ViolationReason.RULE, why)])
+    return {_AUTHORIZATION: f"Bearer {token}"}

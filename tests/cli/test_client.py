@@ -170,6 +170,31 @@ async def test_what_no_message_carries_is_refused_and_named(
     assert mesh.requests == []
 
 
+async def test_a_token_that_metadata_cannot_carry_is_refused_and_not_repeated(mesh: ScriptedMesh) -> None:
+    for client in (AsyncMeshClient, MeshClient):
+        for token in ("secret\n", "se cret", "s\u00e9cret"):
+            with pytest.raises(errors.RequestInvalid, match="`token` must be printable") as caught:
+                client(mesh.address, token=token)
+            assert token not in str(caught.value.violations)
+
+
+async def test_every_call_carries_the_token_of_the_caller(mesh: ScriptedMesh) -> None:
+    mesh.answer = samples.offline_answer()
+    async with AsyncMeshClient(mesh.address, token="correct-horse") as client:
+        await client.ask("q")
+        assert [type(event) async for event in client.ask_stream("q")] == [api.Finished]
+        assert [type(event) async for event in client.watch_run(samples.RUN_ID)] == [api.Finished]
+
+    def ask() -> None:
+        with MeshClient(mesh.address, token="correct-horse") as client:
+            client.ask("q")
+            list(client.ask_stream("q"))
+            list(client.watch_run(samples.RUN_ID))
+
+    await asyncio.to_thread(ask)
+    assert mesh.authorizations == ["Bearer correct-horse"] * 6
+
+
 async def test_an_option_that_does_not_exist_is_no_silence(mesh: ScriptedMesh, call: Call) -> None:
     for method in ("ask", "ask_stream"):
         with pytest.raises(TypeError, match="keep_runing"):

@@ -9,6 +9,8 @@ import pytest
 
 from agentmesh import errors
 from agentmesh.cli.problems import explain_error
+from agentmesh.cli.runs_app import Outcome, State
+from agentmesh.client import RunOutcome, RunState
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import run_pb2
 from tests.cli import samples
@@ -123,6 +125,11 @@ async def test_cancel_says_how_the_run_ended(mesh: ScriptedMesh, state: run_pb2.
     ended = await run("runs", "cancel", samples.RUN_ID, "--address", mesh.address)
     assert (ended.code, ended.out, ended.err) == (0, said, "")
     assert mesh.requests == [pb.CancelRunRequest(run_id=samples.RUN_ID)]
+
+
+def test_runs_can_be_listed_by_every_state_and_outcome() -> None:
+    assert {*State} == {*RunState} - {RunState.UNKNOWN}
+    assert {*Outcome} == {*RunOutcome} - {RunOutcome.UNKNOWN}
 
 
 async def test_filters_of_runs_become_fields_of_the_request(mesh: ScriptedMesh) -> None:
