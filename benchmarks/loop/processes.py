@@ -33,8 +33,9 @@ async def local_mesh(environment: Mapping[str, str], **settings: str) -> AsyncIt
         MeshDidNotStart: With the end of a log.
     """
     kept = {name: value for name, value in environment.items() if not name.startswith(_FOREIGN)}
-    # Sampling so rarely that the history stays the shipped recording: every run sees the same anomalies.
-    own = {"ANALYTICS_AGENT_INTERVAL_SECONDS": "3600", **settings}
+    # Sampling so rarely that the history stays the shipped recording: every run sees the same anomalies. Every question
+    # is routed, though it is asked again: a loop has no plan to keep.
+    own = {"ANALYTICS_AGENT_INTERVAL_SECONDS": "3600", "PLAN_CACHE_SECONDS": "0", **settings}
     with TemporaryDirectory() as logs:
         mesh = LocalMesh({**kept, **{f"AGENTMESH_{name}": value for name, value in own.items()}}, Path(logs))
         try:
