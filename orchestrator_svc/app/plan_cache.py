@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import LlmUnavailable, MeshError
+from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject, digest
 from orchestrator_svc.app.ports.plan_store import PlanStore, StoredPlan
 from orchestrator_svc.app.ports.planner import PlanSource
@@ -118,23 +118,27 @@ class PlanCache:
             return None
 
     async def _shared(self, key: str, request: RunRequest, deadline: Deadline, make: Make) -> MadePlan:
-        """Make the plan, or wait for somebody else's; if that one fails it was perhaps for want of time or budget, so
-        the next makes its own.
+        """Make the plan, or wait for another's. Another's may fail for want of time or budget, which are not ours.
+
+        So after one that failed the next makes one more, for all who wait.
         """
-        flight = self._flights.get(key)
-        if flight is not None:
+        for _ in range(2):
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._landed(self._begun(key, request, make), deadline)
             try:
-                made = await self._landed(flight, deadline)
-            except MeshError:
-                flight = self._flights.get(key)  # begun meanwhile by another of those who waited
-                if flight is not None:
-                    return replace(await self._landed(flight, deadline), source=PlanSource.CACHE)
-            else:
-                return replace(made, source=PlanSource.CACHE)
+                return replace(await self._landed(flight, deadline), source=PlanSource.CACHE)
+            except MeshError as error:
+                failure = error
+        if isinstance(failure, BudgetExceeded):
+            return await make()
+        raise failure
+
+    def _begun(self, key: str, request: RunRequest, make: Make) -> _Flight:
         flight = _Flight(key, asyncio.create_task(self._made(key, request, make), name="plan"))
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._forget(flight))
-        return await self._landed(flight, deadline)
+        return flight
 
     async def _landed(self, flight: _Flight, deadline: Deadline) -> MadePlan:
         flight.waiting += 1

@@ -9,7 +9,7 @@ import pytest
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
-from agentmesh.errors import LlmUnavailable, MeshError
+from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.ledger import Budget, Ledger
 from orchestrator_svc.app.plan_cache import NO_AGENT_SECONDS, PlanCache
@@ -268,3 +268,16 @@ async def test_a_provider_that_is_down_is_asked_twice_and_not_once_for_each(cata
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(one, LlmUnavailable) for one in ended)
     assert a_planner.asked == 2
+
+
+async def test_whoever_waited_for_those_with_too_small_a_budget_makes_its_own(catalog: Catalog) -> None:
+    a_planner = GatedPlanner()
+    a_mesh = await mesh(catalog, a_planner, {"one__read": answers})
+    poor = [
+        asyncio.create_task(a_mesh.answered(asks(raw=True, budget=Budget(llm_calls=0), conversation_id=name)))
+        for name in ("first", "second")
+    ]
+    rich = asyncio.create_task(a_mesh.answered(asks(raw=True)))
+    a_planner.open.set()
+    assert (await rich).plan_source is PlanSource.LLM
+    assert all(isinstance(one, BudgetExceeded) for one in await asyncio.gather(*poor, return_exceptions=True))
