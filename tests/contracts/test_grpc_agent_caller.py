@@ -361,23 +361,20 @@ async def test_a_stream_that_ends_without_a_result_is_a_reply_without_one(book: 
 
 
 async def test_the_result_of_a_stream_is_the_last_that_is_read_of_it(book: Book) -> None:
-    cancelled = asyncio.Event()
+    over = asyncio.Event()
 
-    async def talkative(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+    async def talkative(request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+        context.add_done_callback(lambda _: over.set())
         yield pb.ExecuteStreamResponse(result=done())
-        try:
-            yield told(0.1, "once more")
-            yield pb.ExecuteStreamResponse(result=pb.ExecuteResponse())
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+        yield told(0.1, "once more")
+        yield pb.ExecuteStreamResponse(result=pb.ExecuteResponse())
+        await asyncio.Event().wait()
 
     watcher = RecordingWatcher(wants_progress=True)
     async with foreign(stream=talkative) as address, asyncio.timeout(PATIENCE_SECONDS):
         book.register("foreign_agent", address)
         reply = await book.call(LONG_WORK, watcher=watcher)
-        await cancelled.wait()
+        await over.wait()
     assert (reply.result, reply.spending) == ({"done": True}, AgentSpending(llm_calls=3))
     assert watcher.heard == [address]
 
@@ -465,15 +462,12 @@ async def test_a_stream_whose_agent_goes_away_was_sent_and_is_unreachable(book: 
 
 
 async def test_closing_the_caller_ends_a_stream_in_flight_as_unreachable(book: Book) -> None:
-    watcher, cancelled = RecordingWatcher(wants_progress=True), asyncio.Event()
+    watcher, over = RecordingWatcher(wants_progress=True), asyncio.Event()
 
-    async def hangs(request: pb.ExecuteStreamRequest, context: object) -> Messages:
+    async def hangs(request: pb.ExecuteStreamRequest, context: Any) -> Messages:  # noqa: ANN401
+        context.add_done_callback(lambda _: over.set())
         yield told(None, "begun")
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+        await asyncio.Event().wait()
 
     async with foreign(stream=hangs) as address:
         book.register("foreign_agent", address)
@@ -481,6 +475,6 @@ async def test_closing_the_caller_ends_a_stream_in_flight_as_unreachable(book: B
         await watcher.progressed.wait()
         await book.caller.close()
         failure = await calling
-        await cancelled.wait()
+        await over.wait()
     assert isinstance(failure.error, errors.Unreachable)
     assert failure.sent
