@@ -26,12 +26,13 @@ async def _serve(loaded: LoadedConfig) -> None:
     _log.info(
         "orchestrator is listening",
         address=orchestrator.server.address,
+        http=orchestrator.http.address if orchestrator.http else "off",
         planner=", ".join(config.llm_models) if config.llm_configured else "offline",
     )
     for warning in loaded.warnings:
         _log.warning(warning)
     await run_until_signal(
-        orchestrator.server, grace_seconds=config.drain_seconds, before_drain=orchestrator.stop_health
+        orchestrator.server, grace_seconds=config.drain_seconds, before_drain=orchestrator.before_drain
     )
     await orchestrator.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -23,9 +23,11 @@ from orchestrator_svc.adapters.offline_synthesizer import OfflineSynthesizer
 from orchestrator_svc.adapters.pricing import Price
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.api.callers import Callers
+from orchestrator_svc.api.http.connections import Bounds
+from orchestrator_svc.api.http.server import HttpServer, build_http_server
 from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
-from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health
-from orchestrator_svc.api.registry_servicer import RegistryServicer
+from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health, why_not_ready
+from orchestrator_svc.api.registry_servicer import WATCH_AGENTS, RegistryServicer
 from orchestrator_svc.api.requests import NOT_SUPPORTED
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
@@ -64,29 +66,48 @@ class Orchestrator:
     """A server that is bound and not started, and what it holds."""
 
     def __init__(
-        self, server: MeshServer, runs: Runs, membership: Membership, caller: GrpcAgentCaller, minds: Minds
+        self,
+        server: MeshServer,
+        runs: Runs,
+        registry: RegistryServicer,
+        membership: Membership,
+        *,
+        caller: GrpcAgentCaller,
+        minds: Minds,
+        http: HttpServer | None,
     ) -> None:
         self.server = server
+        self.http = http
+        """A companion of the server; None where the configuration wants none."""
         self._runs = runs
+        self._registry = registry
         self._membership = membership
         self._caller = caller
         self._minds = minds
         self._health: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Accept calls, and keep health up to date from here on."""
+        """Accept calls, and keep health up to date from here on.
+
+        Raises:
+            CannotListen: The address for HTTP is taken.
+        """
         await self.server.start()
         self._health = asyncio.create_task(keep_health(self.server, self._membership), name="health")
 
-    async def stop_health(self) -> None:
-        """Leave health to the drain."""
+    async def before_drain(self) -> None:
+        """Leave health to the drain, and end the streams that it cannot wait for."""
+        self._registry.end_watches()
+        await self._stop_health()
+
+    async def _stop_health(self) -> None:
         if self._health is not None:
             self._health.cancel()
             await asyncio.wait([self._health])
 
     async def close(self) -> None:
         """Let go of channels and clients; the server has stopped before."""
-        await self.stop_health()
+        await self._stop_health()
         await self._runs.close()
         await self._caller.close()
         await self._minds.close()
@@ -118,18 +139,38 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server,
         OrchestratorServicer(runs, callers),
     )
-    registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, RegistryServicer(membership))
+    registrar = RegistryServicer(membership)
+    registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, registrar)
     server = build_server(
         config.listen,
         [orchestrator, registry],
         allow_plaintext=config.allow_plaintext,
         max_call_seconds=config.max_ask_seconds,
+        unlimited=(WATCH_AGENTS,),
         stall_seconds=config.stream_stall_seconds,
         while_draining=WHILE_DRAINING,
         background=lambda: runs.tasks,
         not_supported=NOT_SUPPORTED,
     )
-    return Orchestrator(server, runs, membership, caller, minds)
+    http = _http(config, server, [orchestrator, registry])
+    return Orchestrator(server, runs, registrar, membership, caller=caller, minds=minds, http=http)
+
+
+def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> HttpServer | None:
+    """The same rpcs for callers without gRPC; starts and stops with the server."""
+    if config.http_address is None:
+        return None
+    http = build_http_server(
+        config.http_address,
+        services,
+        server.guard,
+        lambda: why_not_ready(server),
+        allow_plaintext=config.allow_plaintext,
+        allowed_origins=config.http_allowed_origins,
+        bounds=Bounds(stall_seconds=config.stream_stall_seconds),
+    )
+    server.accompany(http)
+    return http
 
 
 def _runs(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Runs:

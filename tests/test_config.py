@@ -31,6 +31,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
     environment = {
         "AGENTMESH_LISTEN": "[::1]:0",
         "AGENTMESH_ALLOW_PLAINTEXT": "1",
+        "AGENTMESH_HTTP_LISTEN": "unix:/run/mesh-http.sock",
+        "AGENTMESH_HTTP_ALLOWED_ORIGINS": "https://console.example, http://localhost:3000",
         "AGENTMESH_CALLER_TOKENS": '{"billing": "0123456789abcdef"}',
         "AGENTMESH_LOG_LEVEL": "DEBUG",
         "AGENTMESH_MAX_ASK_SECONDS": "1.5",
@@ -73,6 +75,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert config.llm_models == ("first", "second")
     assert config.llm_prices["first"].output_per_million == 2.5
     assert config.caller_tokens["billing"].get_secret_value() == "0123456789abcdef"
+    assert config.http_allowed_origins == ("https://console.example", "http://localhost:3000")
     assert config.log_level == "debug"
     assert config.max_ask_seconds == 1.5
     assert config.llm_configured
@@ -129,6 +132,47 @@ def test_an_address_that_only_this_machine_reaches_needs_no_consent(listen: str)
 def test_any_other_address_needs_consent(listen: str) -> None:
     assert len(_problems({"AGENTMESH_LISTEN": listen})) == 1
     assert read_config({"AGENTMESH_LISTEN": listen, "AGENTMESH_ALLOW_PLAINTEXT": "true"}).config.listen == listen
+
+
+@pytest.mark.parametrize(
+    ("listen", "http"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1:50052"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("[::1]:7000", "[::1]:7001"),
+        ("127.0.0.1:65535", None),
+        ("unix:/run/mesh.sock", None),
+    ],
+)
+def test_http_is_served_at_the_next_port_unless_it_is_said_where(listen: str, http: str | None) -> None:
+    assert read_config({"AGENTMESH_LISTEN": listen}).config.http_address == http
+    assert read_config({"AGENTMESH_LISTEN": listen, "AGENTMESH_HTTP_LISTEN": "off"}).config.http_address is None
+    other = {"AGENTMESH_LISTEN": listen, "AGENTMESH_HTTP_LISTEN": "127.0.0.1:8080"}
+    assert read_config(other).config.http_address == "127.0.0.1:8080"
+
+
+def test_http_can_be_turned_off_in_a_file_where_yaml_reads_off_as_false(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.yaml"
+    file.write_text("http_listen: off\n")
+    assert read_config({"AGENTMESH_CONFIG_FILE": str(file)}).config.http_address is None
+
+
+def test_the_address_of_http_is_checked_like_the_other_one_and_differs_from_it() -> None:
+    assert _problems({"AGENTMESH_HTTP_LISTEN": "0.0.0.0:80"}) == [
+        "AGENTMESH_HTTP_LISTEN is reached by other machines, in plain text; "
+        "set AGENTMESH_ALLOW_PLAINTEXT=1 to want that"
+    ]
+    assert _problems({"AGENTMESH_HTTP_LISTEN": "127.0.0.1:50051"}) == [
+        "AGENTMESH_HTTP_LISTEN is where gRPC is served; choose another port"
+    ]
+    (problem,) = _problems({"AGENTMESH_HTTP_LISTEN": "on"})
+    assert "allowed: host:port, [ipv6]:port, unix:/path, or off" in problem
+
+
+@pytest.mark.parametrize("origin", ["console.example", "https://console.example/", "HTTPS://a", "https://*.example"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    (problem,) = _problems({"AGENTMESH_HTTP_ALLOWED_ORIGINS": f"https://ok.example, {origin}"})
+    assert "allowed: origins such as https://console.example" in problem
 
 
 @pytest.mark.parametrize(

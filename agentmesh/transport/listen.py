@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 _HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]+)):(?P<port>\d{1,5})\Z")
 _MAX_PORT: Final = 65535
+_log = structlog.get_logger(scope="agentmesh.server")
 
 
 class CannotListen(OSError):
@@ -77,16 +80,57 @@ class ListenAddress:
             if probe.connect_ex(self.path) == 0:
                 raise CannotListen(f"cannot listen on {self}: another process listens there")
 
+    def check_plaintext(self, *, allowed: bool) -> None:
+        """Refuse an address that other machines reach; where that is allowed, warn of it.
+
+        Raises:
+            CannotListen: If it is not allowed.
+        """
+        if self.is_local:
+            return
+        if not allowed:
+            raise CannotListen(
+                f"cannot listen on {self}: other machines reach it, and there is no TLS yet; "
+                "listen on 127.0.0.1, or set AGENTMESH_ALLOW_PLAINTEXT=1 where the network is trusted"
+            )
+        _log.warning("listening without TLS on an address that other machines reach", address=str(self))
+
+    def bind(self) -> socket.socket:
+        """Return a socket that is bound to it.
+
+        Raises:
+            CannotListen: If it is taken, or not ours.
+        """
+        self.check_free()
+        self.leave()  # nobody serves it any more
+        try:
+            return self._bound()
+        except OSError as error:
+            raise CannotListen(f"cannot listen on {self}: {error.strerror or error}") from None
+
+    def leave(self) -> None:
+        """Remove the file of a unix socket that was bound."""
+        if self.path:
+            Path(self.path).unlink(missing_ok=True)
+
     def why_not(self) -> str:
         """Say why binding failed; the core tells only its own log."""
         try:
-            if self.path:
-                with socket.socket(socket.AF_UNIX) as unix:
-                    unix.bind(self.path)
-            else:
-                with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as tcp:
-                    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    tcp.bind((self.host, self.port))
+            self._bound().close()
         except OSError as error:
             return error.strerror or str(error)
         return "the gRPC core could not bind it"
+
+    def _bound(self) -> socket.socket:
+        family = socket.AF_UNIX if self.path else socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        made = socket.socket(family)
+        try:
+            if self.path:
+                made.bind(self.path)
+            else:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind((self.host, self.port))
+        except OSError:
+            made.close()
+            raise
+        return made

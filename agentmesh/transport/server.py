@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import grpc
-import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -26,7 +25,6 @@ DESCRIBED_BY_REFLECTION = (error_details_pb2.DESCRIPTOR,)
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 _CANCELLATION_SECONDS: Final = 2.0  # the core does not wait until the handlers that it cancels have ended
 _LAST_ANSWERS_SECONDS: Final = 2.0  # for answers of other protocols to leave, after their calls have ended
-_log = structlog.get_logger(scope="agentmesh.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def build_server(
         CannotListen: If the address is taken, not ours, malformed, or needs `allow_plaintext`.
     """
     address = ListenAddress.parse(listen)
-    _check_plaintext(address, allowed=allow_plaintext)
+    address.check_plaintext(allowed=allow_plaintext)
     address.check_free()
     reader = RequestReader(max_request_bytes=max_request_bytes, not_supported=not_supported)
     door = Door(while_draining)
@@ -251,14 +249,3 @@ async def _until_none(tasks: Callable[[], Collection[asyncio.Task[Any]]], second
     end = loop.time() + seconds
     while (running := tasks()) and (left := end - loop.time()) > 0:
         await asyncio.wait(running, timeout=left)
-
-
-def _check_plaintext(address: ListenAddress, *, allowed: bool) -> None:
-    if address.is_local:
-        return
-    if not allowed:
-        raise CannotListen(
-            f"cannot listen on {address}: other machines reach it, and there is no TLS yet; "
-            "listen on 127.0.0.1, or set AGENTMESH_ALLOW_PLAINTEXT=1 where the network is trusted"
-        )
-    _log.warning("listening without TLS on an address that other machines reach", address=str(address))

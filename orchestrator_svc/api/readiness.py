@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentmesh.errors import Reason
 from agentmesh.transport import MeshServer
 from orchestrator_svc.app.membership import Membership
 
@@ -18,3 +19,10 @@ async def keep_health(server: MeshServer, membership: Membership) -> None:
         else:
             await server.set_not_serving(ORCHESTRATOR)
         await membership.changed()
+
+
+def why_not_ready(server: MeshServer) -> Reason | None:
+    """Say in a word why the health of Orchestrator is not SERVING; None if it is."""
+    if server.draining:
+        return Reason.SHUTTING_DOWN
+    return None if server.is_serving(ORCHESTRATOR) else Reason.CATALOG_EMPTY

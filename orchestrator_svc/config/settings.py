@@ -16,7 +16,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from orchestrator_svc.config.addresses import checked_listen_address, is_local
+from orchestrator_svc.config.addresses import (
+    OFF,
+    checked_http_listen,
+    checked_listen_address,
+    checked_origins,
+    is_local,
+    next_to,
+)
 from orchestrator_svc.config.caller_tokens import checked_tokens
 
 _STRICT: Final = ConfigDict(
@@ -62,6 +69,11 @@ def _json_in(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _off_of_yaml(value: object) -> object:
+    """YAML reads `off` as false."""
+    return OFF if value is False else value
+
+
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -104,6 +116,27 @@ class Config(BaseModel):
     allow_plaintext: bool = Field(
         default=False,
         description="Allow an address that other machines reach, without TLS: everybody there can read and call.",
+    )
+    http_listen: Annotated[
+        Annotated[
+            str,
+            AfterValidator(checked_http_listen),
+            Field(
+                json_schema_extra={
+                    "allowed": "host:port, [ipv6]:port, unix:/path, or off; unset: the port after that of listen"
+                }
+            ),
+        ]
+        | None,
+        BeforeValidator(_off_of_yaml),
+    ] = Field(default=None, description="Where the same rpcs are served over HTTP, as JSON, to curl and browsers.")
+    http_allowed_origins: Annotated[tuple[Name, ...], BeforeValidator(_names_in), AfterValidator(checked_origins)] = (
+        Field(
+            default=(),
+            max_length=100,
+            description="Web pages that may call over HTTP; others are refused, as is every page by default.",
+            json_schema_extra={"allowed": "origins such as https://console.example, separated by commas; * for all"},
+        )
     )
     caller_tokens: Annotated[
         Mapping[str, SecretStr],
@@ -262,6 +295,13 @@ class Config(BaseModel):
     )
 
     @property
+    def http_address(self) -> str | None:
+        """Where HTTP is served; None for nowhere."""
+        if self.http_listen is None:
+            return next_to(self.listen)
+        return None if self.http_listen == OFF else self.http_listen
+
+    @property
     def llm_configured(self) -> bool:
         """Whether a language model is used; otherwise the mesh works offline."""
         return any((self.llm_api_key, self.llm_base_url, self.llm_azure_endpoint))
@@ -281,6 +321,22 @@ def _open_without_consent(config: Config) -> Conflict | None:
         ("listen", "allow_plaintext"),
         "is reached by other machines, in plain text; set AGENTMESH_ALLOW_PLAINTEXT=1 to want that",
     )
+
+
+def _http_open_without_consent(config: Config) -> Conflict | None:
+    if config.allow_plaintext or config.http_listen in (None, OFF) or is_local(str(config.http_listen)):
+        return None
+    return Conflict(
+        ("http_listen", "allow_plaintext"),
+        "is reached by other machines, in plain text; set AGENTMESH_ALLOW_PLAINTEXT=1 to want that",
+    )
+
+
+def _same_address_twice(config: Config) -> Conflict | None:
+    address = config.http_address
+    if address != config.listen or address.endswith(":0"):
+        return None
+    return Conflict(("http_listen", "listen"), "is where gRPC is served; choose another port")
 
 
 def _incomplete_azure(config: Config) -> Conflict | None:
@@ -319,6 +375,8 @@ def _two_providers(config: Config) -> Conflict | None:
 
 _CHECKS: Final[tuple[Callable[[Config], Conflict | None], ...]] = (
     _open_without_consent,
+    _http_open_without_consent,
+    _same_address_twice,
     _incomplete_azure,
     _azure_without_endpoint,
     _one_deployment_for_many_models,
