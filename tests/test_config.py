@@ -199,6 +199,7 @@ def test_variables_of_agents_and_clients_are_left_alone() -> None:
         "AGENTMESH_AGENT_LISTEN": "127.0.0.1:0",
         "AGENTMESH_LISTING_AGENT_KEY": "1",
         "AGENTMESH_ORCHESTRATOR_ADDRESS": "127.0.0.1:1",
+        "AGENTMESH_TOKEN": "a-callers-own-token",
         "PATH": "/",
     }
     assert read_config(environment).warnings == ()

@@ -28,7 +28,7 @@ _FIELDS: Final = {variable_of(name): name for name in Config.model_fields}
 _OUR_FIRST_WORDS: Final = frozenset(name.partition("_")[0] for name in Config.model_fields)
 _SECRETS: Final = frozenset({"llm_api_key", "caller_tokens"})
 """What is wrong with them is said without anything of the value."""
-_OTHERS: Final = re.compile(r"AGENTMESH_(ORCHESTRATOR_|([A-Z0-9]+_)*AGENT_)")
+_OTHERS: Final = re.compile(r"AGENTMESH_(ORCHESTRATOR_|TOKEN$|([A-Z0-9]+_)*AGENT_)")
 """Variables of clients, of every agent, and of one agent (`AGENTMESH_WEATHER_AGENT_KEY`)."""
 _SHOWN_CHARACTERS: Final = 60
 

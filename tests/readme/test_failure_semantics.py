@@ -17,7 +17,7 @@ ROWS = [line for line in LINES if line.startswith("|") and not any(line.startswi
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def functions_of(file: str) -> frozenset[str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return frozenset(
         node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, functions)
@@ -32,4 +32,4 @@ def test_there_are_rows() -> None:
 def test_a_row_names_a_test_that_exists(row: str) -> None:
     found = _ROW.match(row)
     assert found is not None
-    assert found["test"] in tests_in(found["file"])
+    assert found["test"] in functions_of(found["file"])
