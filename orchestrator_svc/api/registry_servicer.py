@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeAlias
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final, TypeAlias
 
 import grpc.aio
 
-from agentmesh.card_messages import card_from_json, card_to_json
+from agentmesh.card_messages import card_to_json
 from agentmesh.cards import MAX_CARD_BYTES
-from agentmesh.errors import CardInvalid, FieldNotSupported, Violation, ViolationReason
+from agentmesh.errors import CardInvalid, Violation, ViolationReason
 from agentmesh.v1 import registry_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2_grpc
+from orchestrator_svc.api.agent_pages import page_of_agents
+from orchestrator_svc.api.agent_watches import AgentWatches
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.membership import HEARTBEATS_PER_TTL, Membership
-from orchestrator_svc.app.ports.agent_store import Registration
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+WATCH_AGENTS: Final = "/agentmesh.v1.Registry/WatchAgents"
+"""A stream without an end."""
+
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
-    """Translates and delegates; rpcs of the contract that are not built yet say so."""
+    """Translates and delegates."""
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
+        self._watches = AgentWatches(membership)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         size = request.card.ByteSize()
@@ -54,26 +62,17 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
         request: pb.ListAgentsRequest,
         context: Context,
     ) -> pb.ListAgentsResponse:
-        listing = self._membership.listing()
-        return pb.ListAgentsResponse(
-            agents=[_agent(registration) for registration in listing.registrations],
-            catalog_fingerprint=self._membership.known_catalog().fingerprint,
-        )
+        fingerprint = self._membership.known_catalog().fingerprint
+        # Cards become messages at some 10 MB a second, which others need not wait for.
+        return await asyncio.to_thread(page_of_agents, self._membership.listing(), request, fingerprint)
 
-    def WatchAgents(self, request: pb.WatchAgentsRequest, context: Context) -> NoReturn:
-        raise FieldNotSupported("WatchAgents is not built yet; call ListAgents")
+    async def WatchAgents(
+        self, request: pb.WatchAgentsRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchAgentsResponse, None]:
+        async with aclosing(self._watches.messages()) as messages:
+            async for message in messages:
+                yield message
 
-
-def _agent(registration: Registration) -> pb.RegisteredAgent:
-    return pb.RegisteredAgent(
-        card=card_from_json(registration.card.source),
-        card_digest=registration.card.digest,
-        endpoints=[
-            pb.Endpoint(
-                address=registration.address,
-                registered_at=timestamp(registration.registered_at),
-                last_heartbeat_at=timestamp(registration.last_heartbeat_at),
-                expires_at=timestamp(registration.expires_at),
-            )
-        ],
-    )
+    def end_watches(self) -> None:
+        """End every WatchAgents with SHUTTING_DOWN, so that a drain need not wait for them."""
+        self._watches.end()

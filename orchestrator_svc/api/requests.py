@@ -21,9 +21,7 @@ MAX_HISTORY_BYTES: Final = 32 * 1024
 MAX_PLAN_BYTES: Final = 1024 * 1024
 """A plan, serialized: it comes back with the answer, beside the results."""
 
-NOT_SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
-    "agentmesh.v1.ListAgentsRequest": ("page_size", "page_token"),
-}
+NOT_SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {}
 """Fields of the contract that are refused when they are used, because nothing stands behind them yet."""
 
 

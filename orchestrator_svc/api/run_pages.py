@@ -1,13 +1,7 @@
-"""Lists of runs, page by page.
-
-A page token is the place of the last run that was shown, so runs that begin or are forgotten meanwhile move nothing. It
-is bound to what was asked for: with other filters it would silently leave runs out.
-"""
+"""Lists of runs, page by page; a page token is the start and the id of the last run that was shown."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,8 +10,8 @@ from typing import Final, Literal, Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentmesh.errors import RequestInvalid, Violation, ViolationReason
-from agentmesh.jsonvalues import digest
 from agentmesh.v1 import orchestrator_service_pb2, run_pb2
+from orchestrator_svc.api.page_tokens import PageTokens, not_a_token
 from orchestrator_svc.api.responses import usage_message
 from orchestrator_svc.api.times import timestamp
 from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunSummary
@@ -29,12 +23,8 @@ DEFAULT_PAGE_SIZE: Final = 50
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END: Final = datetime.max.replace(tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_TOKEN: Final = struct.Struct(">B8sq16s")
-"""Version; the beginning of the digest of the filters; microseconds since 1970; run id.
-
-A multiple of three bytes, which base64 writes without padding.
-"""
-_VERSION: Final = 1
+_PLACE: Final = struct.Struct(">q16s")
+"""Microseconds since 1970; run id."""
 
 
 class ListsRuns(Protocol):
@@ -54,13 +44,14 @@ async def list_runs(
         RequestInvalid: The page token is not one of ours, or of a list with other filters; a time is none.
     """
     wanted = _filter_of(request, caller)
-    before = _position_of(request.page_token, wanted) if request.page_token else None
+    tokens = _tokens(wanted)
+    before = _position(tokens.position_of(request.page_token)) if request.page_token else None
     size = request.page_size or DEFAULT_PAGE_SIZE
     found = await runs.list(wanted, before=before, limit=size + 1)
     page = found[:size]
     return orchestrator_service_pb2.ListRunsResponse(
         runs=map(_summary_message, page),
-        next_page_token=_token_of(page[-1].position, wanted) if len(found) > size else "",
+        next_page_token=tokens.token_of(_place(page[-1].position)) if len(found) > size else "",
     )
 
 
@@ -90,36 +81,21 @@ def _moment(
     return moment + _MICROSECOND if bound.nanos % 1000 and moment < _END else moment
 
 
-def _token_of(position: RunPosition, wanted: RunFilter) -> str:
-    microseconds = (position.started_at - _EPOCH) // _MICROSECOND
-    token = _TOKEN.pack(_VERSION, _fingerprint(wanted), microseconds, bytes.fromhex(position.run_id))
-    return base64.urlsafe_b64encode(token).decode()
+def _place(position: RunPosition) -> bytes:
+    return _PLACE.pack((position.started_at - _EPOCH) // _MICROSECOND, bytes.fromhex(position.run_id))
 
 
-def _position_of(token: str, wanted: RunFilter) -> RunPosition:
-    unpacked = _unpacked(token)
-    if unpacked is None:
-        raise _invalid("page_token", "is not the token of a page; leave it out to begin with the first page")
-    fingerprint, position = unpacked
-    if fingerprint != _fingerprint(wanted):
-        raise _invalid("page_token", "belongs to a list with other filters; leave it out to begin with the first page")
-    return position
-
-
-def _unpacked(token: str) -> tuple[bytes, RunPosition] | None:
+def _position(place: bytes) -> RunPosition:
     try:
-        packed = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
-        version, fingerprint, microseconds, run_id = _TOKEN.unpack(packed)
-        position = RunPosition(_EPOCH + timedelta(microseconds=microseconds), run_id.hex())
-    except (binascii.Error, struct.error, OverflowError):
-        return None
-    return (fingerprint, position) if version == _VERSION else None
+        microseconds, run_id = _PLACE.unpack(place)
+        return RunPosition(_EPOCH + timedelta(microseconds=microseconds), run_id.hex())
+    except (struct.error, OverflowError):
+        raise not_a_token() from None
 
 
-def _fingerprint(wanted: RunFilter) -> bytes:
+def _tokens(wanted: RunFilter) -> PageTokens:
     bounds = [moment.isoformat() if moment else None for moment in (wanted.started_after, wanted.started_before)]
-    whole = digest([wanted.caller, wanted.state, wanted.outcome, wanted.conversation_id, *bounds])
-    return bytes.fromhex(whole)[:8]
+    return PageTokens("runs", [wanted.caller, wanted.state, wanted.outcome, wanted.conversation_id, *bounds])
 
 
 def _invalid(field: str, message: str) -> RequestInvalid:

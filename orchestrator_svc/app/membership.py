@@ -114,6 +114,10 @@ class Membership:
         await self._store.changed(self._seen)
         self._seen = self._store.listing().revision
 
+    async def changed_since(self, revision: int) -> None:
+        """Return when the revision of the listing is another than this; at once if it is. Any number may wait."""
+        await self._store.changed(revision)
+
     async def listings(self) -> AsyncGenerator[Listing, None]:
         """Who is listed now, then who is listed after each change; a slow reader gets the latest only."""
         while True:
