@@ -17,6 +17,11 @@ CoreOptions = Sequence[tuple[str, int | str]]
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """One message, on both sides. A result of 1 MiB of JSON may take 5.5 MiB as a Struct."""
 
+MAX_PENDING_CALLS: Final = 200
+"""Calls that may wait in the core of a server until the process takes them; of more some are dropped, see below."""
+DROPS_ALL_PENDING_CALLS: Final = 300
+"""With as many waiting every further one is dropped."""
+
 KEEPALIVE_TIMEOUT_SECONDS: Final = 10
 """Without a sign of life for so long the connection counts as broken, and so do the calls on it."""
 
@@ -59,6 +64,12 @@ def server_options(max_receive_bytes: int) -> CoreOptions:
         ("grpc.max_receive_message_length", max_receive_bytes),
         # On by default: a second server would bind the same port and take half of the calls.
         ("grpc.so_reuseport", 0),
+        # A process takes calls one by one, between the steps of those that it works on. With more to do than its CPU
+        # allows, calls wait in the core, where no limit of ours sees them: each answer would come later than the one
+        # before, and soon none in time (benchmarks/overload). Those that are dropped cost the process nothing; their
+        # callers see CANCELLED without details, and our clients `errors.Unreachable`, which is transient.
+        ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", DROPS_ALL_PENDING_CALLS),
     )
 
 
