@@ -160,3 +160,7 @@ bench-anomalies: $(DEV) ## Measure what the anomaly detector finds in labelled s
 .PHONY: bench-loop
 bench-loop: $(DEV) ## Compare the mesh with agentic loops: calls, latency, tokens, USD
 	@$(BIN)/python -m benchmarks.loop
+
+.PHONY: bench-overload
+bench-overload: $(DEV) ## Ask a mesh up to three times what it can answer: goodput, refusals, latency, memory
+	@$(BIN)/python -m benchmarks.overload
