@@ -139,7 +139,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server,
         OrchestratorServicer(runs, callers),
     )
-    registrar = RegistryServicer(membership)
+    registrar = RegistryServicer(membership, dict)
     registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, registrar)
     server = build_server(
         config.listen,

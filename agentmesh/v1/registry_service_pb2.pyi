@@ -10,6 +10,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,46 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _EndpointState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndpointStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndpointState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENDPOINT_STATE_UNSPECIFIED: _EndpointState.ValueType  # 0
+    """Not set: by a server that is older than this field."""
+    ENDPOINT_STATE_SERVING: _EndpointState.ValueType  # 1
+    """Calls are sent there."""
+    ENDPOINT_STATE_NOT_SERVING: _EndpointState.ValueType  # 2
+    """It says itself that it does not serve, as an agent that is leaving does, or there is no connection to ask it over.
+    No call is sent there.
+    """
+    ENDPOINT_STATE_SILENT: _EndpointState.ValueType  # 3
+    """It leaves questions for its health without an answer. Calls are sent there only if every other one is silent or
+    ejected as well.
+    """
+    ENDPOINT_STATE_EJECTED: _EndpointState.ValueType  # 4
+    """Five calls in a row got no answer, so it is left out for a while, 10 s at first; as SILENT otherwise."""
+
+class EndpointState(_EndpointState, metaclass=_EndpointStateEnumTypeWrapper):
+    """Whether an orchestrator sends calls to an endpoint."""
+
+ENDPOINT_STATE_UNSPECIFIED: EndpointState.ValueType  # 0
+"""Not set: by a server that is older than this field."""
+ENDPOINT_STATE_SERVING: EndpointState.ValueType  # 1
+"""Calls are sent there."""
+ENDPOINT_STATE_NOT_SERVING: EndpointState.ValueType  # 2
+"""It says itself that it does not serve, as an agent that is leaving does, or there is no connection to ask it over.
+No call is sent there.
+"""
+ENDPOINT_STATE_SILENT: EndpointState.ValueType  # 3
+"""It leaves questions for its health without an answer. Calls are sent there only if every other one is silent or
+ejected as well.
+"""
+ENDPOINT_STATE_EJECTED: EndpointState.ValueType  # 4
+"""Five calls in a row got no answer, so it is left out for a while, 10 s at first; as SILENT otherwise."""
+Global___EndpointState: _TypeAlias = EndpointState  # noqa: Y015
 
 @_typing.final
 class RegisterRequest(_message.Message):
@@ -280,8 +321,14 @@ class Endpoint(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     LAST_HEARTBEAT_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CALLS_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """As RegisterRequest.address."""
+    state: Global___EndpointState.ValueType
+    """Whether calls are sent there by the orchestrator that answers this; others may find it otherwise."""
+    calls_in_flight: _builtins.int
+    """Calls of the orchestrator that answers this that are under way there; those of others are not counted."""
     @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp:
         """When it registered, or was first found where an address file (`AGENTMESH_AGENTS_FILE`) says it is."""
@@ -301,10 +348,12 @@ class Endpoint(_message.Message):
         registered_at: _timestamp_pb2.Timestamp | None = ...,
         last_heartbeat_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___EndpointState.ValueType = ...,
+        calls_in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_heartbeat_at", b"last_heartbeat_at", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "expires_at", b"expires_at", "last_heartbeat_at", b"last_heartbeat_at", "registered_at", b"registered_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "calls_in_flight", b"calls_in_flight", "expires_at", b"expires_at", "last_heartbeat_at", b"last_heartbeat_at", "registered_at", b"registered_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -312,16 +361,23 @@ Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
 
 @_typing.final
 class WatchAgentsRequest(_message.Message):
-    """Asks for the listing and its changes; has no fields."""
+    """Asks for the listing and its changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REPORT_INTERVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report_interval(self) -> _duration_pb2.Duration:
+        """How often to send `report` as well, 100 ms to 1 h. Unset: never."""
+
     def __init__(
         self,
+        *,
+        report_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report_interval", b"report_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report_interval", b"report_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -336,6 +392,7 @@ class WatchAgentsResponse(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def snapshot(self) -> Global___ListAgentsResponse:
         """The listing; the first messages of a stream, one page each. The last of them has no next_page_token."""
@@ -348,22 +405,51 @@ class WatchAgentsResponse(_message.Message):
     def removed(self) -> Global___RemovedAgent:
         """A deployment whose last endpoint left."""
 
+    @_builtins.property
+    def report(self) -> Global___EndpointReport:
+        """No change of the listing: how its endpoints are. Only with WatchAgentsRequest.report_interval."""
+
     def __init__(
         self,
         *,
         snapshot: Global___ListAgentsResponse | None = ...,
         changed: Global___RegisteredAgent | None = ...,
         removed: Global___RemovedAgent | None = ...,
+        report: Global___EndpointReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changed", b"changed", "removed", b"removed", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changed", b"changed", "removed", b"removed", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changed", b"changed", "removed", b"removed", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changed", b"changed", "removed", b"removed", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["snapshot", "changed", "removed"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["snapshot", "changed", "removed", "report"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
 Global___WatchAgentsResponse: _TypeAlias = WatchAgentsResponse  # noqa: Y015
+
+@_typing.final
+class EndpointReport(_message.Message):
+    """Every endpoint that is listed, without its card."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]:
+        """Ordered by address; an address is listed once."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: _abc.Iterable[Global___Endpoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointReport: _TypeAlias = EndpointReport  # noqa: Y015
 
 @_typing.final
 class RemovedAgent(_message.Message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, total_ordering
 from typing import Final, TypeAlias
@@ -11,12 +11,16 @@ from agentmesh.card_messages import card_from_json
 from agentmesh.v1 import registry_service_pb2 as pb
 from orchestrator_svc.api.page_tokens import PageTokens, not_a_token
 from orchestrator_svc.api.times import timestamp
-from orchestrator_svc.app.ports.agent_store import Listing, Registration
+from orchestrator_svc.app.endpoint_status import EndpointStatus
+from orchestrator_svc.app.ports.agent_store import Endpoint, Listing, Registration
 from orchestrator_svc.core.card import Card
 from orchestrator_svc.core.versions import Precedence, precedence
 
 MAX_PAGE_BYTES: Final = 3 * 1024 * 1024
 """Clients take 4 MiB unless they were told otherwise. A single deployment that is larger is a page of its own."""
+
+Statuses: TypeAlias = Mapping[Endpoint, EndpointStatus]
+"""An endpoint that is not in it came a moment ago: nothing is said of how it does."""
 
 _TOKENS: Final = PageTokens("agents")
 
@@ -51,11 +55,11 @@ class Deployment:
     def place(self) -> _Place:
         return self.card.name, _HighestFirst(self.card.version), self.card.digest
 
-    def message(self) -> pb.RegisteredAgent:
+    def message(self, statuses: Statuses) -> pb.RegisteredAgent:
         return pb.RegisteredAgent(
             card=card_from_json(self.card.source),
             card_digest=self.card.digest,
-            endpoints=map(_endpoint_message, self.registrations),
+            endpoints=[endpoint_message(one, statuses) for one in self.registrations],
         )
 
 
@@ -68,32 +72,52 @@ def deployments_of(listing: Listing) -> tuple[Deployment, ...]:
     return tuple(sorted(found, key=lambda deployment: deployment.place))
 
 
-def page_of_agents(listing: Listing, request: pb.ListAgentsRequest, fingerprint: str) -> pb.ListAgentsResponse:
+def page_of_agents(
+    listing: Listing, request: pb.ListAgentsRequest, fingerprint: str, statuses: Statuses
+) -> pb.ListAgentsResponse:
     """One page.
 
     Args:
         listing: Who is listed.
         request: Which page.
         fingerprint: Of the catalog that all of them make.
+        statuses: How they do.
 
     Raises:
         RequestInvalid: The page token is none of this list.
     """
     after = _place_of(_TOKENS.position_of(request.page_token)) if request.page_token else None
     left = [one for one in deployments_of(listing) if after is None or one.place > after]
-    return next(_pages(left, fingerprint, request.page_size or len(left)))
+    return next(_pages(left, fingerprint, request.page_size or len(left), statuses))
 
 
-def all_pages(deployments: Iterable[Deployment], fingerprint: str) -> Iterator[pb.ListAgentsResponse]:
+def all_pages(
+    deployments: Iterable[Deployment], fingerprint: str, statuses: Statuses
+) -> Iterator[pb.ListAgentsResponse]:
     """Every page, as large as they may be; at least one."""
     left = list(deployments)
-    return _pages(left, fingerprint, len(left))
+    return _pages(left, fingerprint, len(left), statuses)
 
 
-def _pages(deployments: list[Deployment], fingerprint: str, page_size: int) -> Iterator[pb.ListAgentsResponse]:
+def endpoint_message(registration: Registration, statuses: Statuses) -> pb.Endpoint:
+    message = pb.Endpoint(
+        address=registration.address,
+        registered_at=timestamp(registration.registered_at),
+        last_heartbeat_at=timestamp(registration.last_heartbeat_at),
+        expires_at=timestamp(registration.expires_at),
+    )
+    if status := statuses.get(registration.endpoint):
+        message.state = pb.EndpointState.Value(f"ENDPOINT_STATE_{status.state}")
+        message.calls_in_flight = status.calls_in_flight
+    return message
+
+
+def _pages(
+    deployments: list[Deployment], fingerprint: str, page_size: int, statuses: Statuses
+) -> Iterator[pb.ListAgentsResponse]:
     page, size = pb.ListAgentsResponse(catalog_fingerprint=fingerprint), 0
     for index, deployment in enumerate(deployments):
-        message = deployment.message()
+        message = deployment.message(statuses)
         if page.agents and (len(page.agents) == page_size or size + message.ByteSize() > MAX_PAGE_BYTES):
             page.next_page_token = _TOKENS.token_of(_bytes_of(deployments[index - 1]))
             yield page
@@ -116,12 +140,3 @@ def _place_of(position: bytes) -> _Place:
     except ValueError:
         raise not_a_token() from None
     return name, _HighestFirst(version), position[:32].hex()
-
-
-def _endpoint_message(registration: Registration) -> pb.Endpoint:
-    return pb.Endpoint(
-        address=registration.address,
-        registered_at=timestamp(registration.registered_at),
-        last_heartbeat_at=timestamp(registration.last_heartbeat_at),
-        expires_at=timestamp(registration.expires_at),
-    )

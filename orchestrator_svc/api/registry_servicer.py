@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Final, TypeAlias
 
@@ -14,7 +14,7 @@ from agentmesh.cards import MAX_CARD_BYTES
 from agentmesh.errors import CardInvalid, Violation, ViolationReason
 from agentmesh.v1 import registry_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2_grpc
-from orchestrator_svc.api.agent_pages import page_of_agents
+from orchestrator_svc.api.agent_pages import Statuses, page_of_agents
 from orchestrator_svc.api.agent_watches import AgentWatches
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.membership import HEARTBEATS_PER_TTL, Membership
@@ -26,11 +26,17 @@ WATCH_AGENTS: Final = "/agentmesh.v1.Registry/WatchAgents"
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
-    """Translates and delegates."""
+    """Translates and delegates.
 
-    def __init__(self, membership: Membership) -> None:
+    Args:
+        membership: Who is listed, and whoever wants to be.
+        statuses: Says how the endpoints that are listed do.
+    """
+
+    def __init__(self, membership: Membership, statuses: Callable[[], Statuses]) -> None:
         self._membership = membership
-        self._watches = AgentWatches(membership)
+        self._statuses = statuses
+        self._watches = AgentWatches(membership, statuses)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         size = request.card.ByteSize()
@@ -64,12 +70,15 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
     ) -> pb.ListAgentsResponse:
         fingerprint = self._membership.known_catalog().fingerprint
         # Cards become messages at some 10 MB a second, which others need not wait for.
-        return await asyncio.to_thread(page_of_agents, self._membership.listing(), request, fingerprint)
+        return await asyncio.to_thread(
+            page_of_agents, self._membership.listing(), request, fingerprint, self._statuses()
+        )
 
     async def WatchAgents(
         self, request: pb.WatchAgentsRequest, context: Context
     ) -> AsyncGenerator[pb.WatchAgentsResponse, None]:
-        async with aclosing(self._watches.messages()) as messages:
+        interval = request.report_interval.ToNanoseconds() / 1e9 if request.HasField("report_interval") else None
+        async with aclosing(self._watches.messages(interval)) as messages:
             async for message in messages:
                 yield message
 

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from agentmesh.errors import NoEndpoint
+from orchestrator_svc.app.endpoint_status import EndpointState, EndpointStatus
 from orchestrator_svc.app.ports.agent_store import AgentStore, Endpoint
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.core.catalog import Skill
@@ -95,6 +96,11 @@ class Endpoints:
         """Every endpoint that is listed, with the name of its agent."""
         self._refresh()
         return {endpoint: state.agent for endpoint, state in self._states.items()}
+
+    def statuses(self) -> Mapping[Endpoint, EndpointStatus]:
+        """How every endpoint that is listed does now."""
+        self._refresh()
+        return {one: EndpointStatus(self._state_name(one), state.in_flight) for one, state in self._states.items()}
 
     async def follow(self) -> None:
         """Keep up with the listing until cancelled, so that whoever waits for a change hears of it."""
@@ -216,6 +222,14 @@ class Endpoints:
     def _is_usable(self, endpoint: Endpoint) -> bool:
         state = self._states[endpoint]
         return state.healthy and state.ejected_until <= self._clock.monotonic()
+
+    def _state_name(self, endpoint: Endpoint) -> EndpointState:
+        state = self._states[endpoint]
+        if not state.serving:
+            return EndpointState.NOT_SERVING
+        if state.silent:
+            return EndpointState.SILENT
+        return EndpointState.SERVING if self._is_usable(endpoint) else EndpointState.EJECTED
 
     def _why_none(self, skill: Skill) -> str:
         found = len(self._of(skill))

@@ -14,6 +14,7 @@ from agentmesh.jsonvalues import JsonObject
 from agentmesh.v1 import registry_service_pb2 as pb
 from orchestrator_svc.api.agent_pages import MAX_PAGE_BYTES, all_pages, deployments_of, page_of_agents
 from orchestrator_svc.api.page_tokens import PageTokens
+from orchestrator_svc.app.endpoint_status import EndpointState, EndpointStatus
 from orchestrator_svc.app.ports.agent_store import Listing, Registration
 from orchestrator_svc.core.card import read_card
 
@@ -55,7 +56,7 @@ class Ground:
         return Listing(1, tuple(ordered))
 
     def page(self, size: int = 0, token: str = "") -> pb.ListAgentsResponse:
-        return page_of_agents(self.listing, pb.ListAgentsRequest(page_size=size, page_token=token), FINGERPRINT)
+        return page_of_agents(self.listing, pb.ListAgentsRequest(page_size=size, page_token=token), FINGERPRINT, {})
 
 
 def shown(page: pb.ListAgentsResponse) -> list[tuple[str, str]]:
@@ -107,10 +108,19 @@ def test_endpoints_with_equal_cards_are_one_entry_and_others_are_entries_of_thei
 
 def test_an_entry_has_the_card_as_it_was_registered() -> None:
     one = registration("one", "host:1")
-    page = page_of_agents(Listing(1, (one,)), pb.ListAgentsRequest(), FINGERPRINT)
+    page = page_of_agents(Listing(1, (one,)), pb.ListAgentsRequest(), FINGERPRINT, {})
     assert page.agents[0].card == card_from_json(one.card.source)
     assert page.agents[0].card_digest == one.card.digest
     assert page.agents[0].endpoints[0].registered_at.ToDatetime(UTC) == NOON
+
+
+@pytest.mark.parametrize("state", EndpointState)
+def test_an_endpoint_is_shown_with_how_it_does(state: EndpointState) -> None:
+    one = registration("one", "host:1")
+    statuses = {one.endpoint: EndpointStatus(state, 3)}
+    (endpoint,) = page_of_agents(Listing(1, (one,)), pb.ListAgentsRequest(), FINGERPRINT, statuses).agents[0].endpoints
+    assert pb.EndpointState.Name(endpoint.state) == f"ENDPOINT_STATE_{state}"
+    assert endpoint.calls_in_flight == 3
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
@@ -151,12 +161,12 @@ def test_a_page_has_at_most_three_megabytes_whatever_its_size_is_to_be(ground: G
     assert max(first.ByteSize(), second.ByteSize()) < MAX_PAGE_BYTES + 10_000
     assert len(first.agents) + len(second.agents) == 506
     assert second.next_page_token == ""
-    assert list(all_pages(deployments_of(ground.listing), FINGERPRINT)) == [first, second]
+    assert list(all_pages(deployments_of(ground.listing), FINGERPRINT, {})) == [first, second]
 
 
 def test_nobody_is_one_empty_page() -> None:
     assert Ground().page() == pb.ListAgentsResponse(catalog_fingerprint=FINGERPRINT)
-    assert list(all_pages((), FINGERPRINT)) == [pb.ListAgentsResponse(catalog_fingerprint=FINGERPRINT)]
+    assert list(all_pages((), FINGERPRINT, {})) == [pb.ListAgentsResponse(catalog_fingerprint=FINGERPRINT)]
 
 
 def test_a_token_is_short_and_may_stand_in_a_url() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agentmesh.errors import NoEndpoint
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.app.endpoint_status import EndpointState
 from orchestrator_svc.app.endpoints import (
     EJECT_SECONDS,
     FAILURES_TO_EJECT,
@@ -295,3 +296,20 @@ async def test_after_its_time_there_is_no_endpoint_and_the_text_says_why() -> No
     with pytest.raises(NoEndpoint, match="no endpoint of `one` has `look` just now as it was planned with"):
         await endpoints.wait_for(card(look="name").skills[0], (), 0.0)
     assert now() == 5.0
+
+
+async def test_how_each_endpoint_does_can_be_looked_at(ground: Ground) -> None:
+    away, silent, failing, busy = await ground.list("host:1", "host:2", "host:3", "host:4")
+    ground.endpoints.report_health(away, serving=False)
+    ground.endpoints.report_silence(silent, silent=True)
+    ground.fail(failing)
+    ground.endpoints.began(busy)
+    found = ground.endpoints.statuses()
+    assert {one.address: (status.state, status.calls_in_flight) for one, status in found.items()} == {
+        "host:1": (EndpointState.NOT_SERVING, 0),
+        "host:2": (EndpointState.SILENT, 0),
+        "host:3": (EndpointState.EJECTED, 0),
+        "host:4": (EndpointState.SERVING, 1),
+    }
+    ground.clock.advance(EJECT_SECONDS)
+    assert ground.endpoints.statuses()[failing].state is EndpointState.SERVING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -62,10 +62,18 @@ class Watcher:
         assert message.WhichOneof("change") == "removed", message
         return message.removed.name
 
+    async def report(self) -> Sequence[pb.Endpoint]:
+        """Every endpoint."""
+        message = await self.next()
+        assert message.WhichOneof("change") == "report", message
+        return message.report.endpoints
+
 
 @asynccontextmanager
-async def watching(registry: registry_service_pb2_grpc.RegistryAsyncStub) -> AsyncIterator[Watcher]:
-    call = registry.WatchAgents(pb.WatchAgentsRequest())
+async def watching(
+    registry: registry_service_pb2_grpc.RegistryAsyncStub, request: pb.WatchAgentsRequest | None = None
+) -> AsyncIterator[Watcher]:
+    call = registry.WatchAgents(request or pb.WatchAgentsRequest())
     try:
         yield Watcher(aiter(call))
     finally:
@@ -114,6 +122,19 @@ async def test_the_end_of_a_lease_is_told(empty: Mesh) -> None:
             await empty.registry.Register(request)
         assert await watcher.changed() == ("brief_agent", "1.0.0", 1)
         assert await watcher.removed() == "brief_agent"
+
+
+async def test_reports_tell_of_heartbeats_between_changes(empty: Mesh) -> None:
+    request = pb.WatchAgentsRequest()
+    request.report_interval.FromMilliseconds(100)
+    agent = await agent_of("one_agent").start(orchestrator=empty.address, ttl_seconds=1)
+    await agent.registered()
+    async with agent, watching(empty.registry, request) as watcher:
+        assert await watcher.snapshot() == [("one_agent", 1)]
+        first = await watcher.report()
+        while (later := await watcher.report())[0].last_heartbeat_at == first[0].last_heartbeat_at:
+            pass
+        assert [one.address for one in later] == [agent.address]
 
 
 async def test_a_watch_outlasts_the_maximum_of_other_calls() -> None:
