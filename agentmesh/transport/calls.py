@@ -34,6 +34,12 @@ class Call(Protocol):
     def code(self) -> Any:  # noqa: ANN401 - grpc.StatusCode, or 0
         """The status that was set; falsy before."""
 
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """Set the status; what the generated base class of a servicer does before it raises NotImplementedError."""
+
+    def set_details(self, details: str) -> None:
+        """Set the text of the status."""
+
     async def write(self, message: Any) -> None:  # noqa: ANN401 - grpc has it generic
         """Send one message of a stream; return when the reader's flow control has let it go."""
 

@@ -20,6 +20,7 @@ def open_channel(
     metadata: Mapping[str, str] = _NOTHING,
     max_receive_bytes: int = MAX_MESSAGE_BYTES,
     keepalive: Keepalive = OURS,
+    orchestrators: bool = False,
 ) -> grpc.aio.Channel:
     """Open a channel of its own, without TLS; it connects with the first call. Close it with `await channel.close()`.
 
@@ -33,10 +34,12 @@ def open_channel(
         metadata: Sent with every call.
         max_receive_bytes: Greatest response that is taken.
         keepalive: When the other side is pinged; `ANY_SERVER` for one that may not be built with this library.
+        orchestrators: The address stands for several orchestrators, and calls go round them; see `channel_options`.
     """
     known_as = address if peer is None else peer
     interceptors = (UnaryClientInterceptor(known_as, metadata), StreamClientInterceptor(known_as, metadata))
-    options = (*channel_options(max_receive_bytes, keepalive), *proxy_options(address))
+    core = channel_options(max_receive_bytes, keepalive, orchestrators=orchestrators)
+    options = (*core, *proxy_options(address))
     channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
     for interceptor in interceptors:
         interceptor.belongs_to(channel)

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from agentmesh import errors
 
-_QUIET_SECONDS: Final = 0.02
-_MOST_WAITS_FOR_QUIET: Final = 25
+_LOOK_SECONDS: Final = 0.005
+_LOOKS_IF_NOBODY_CALLS: Final = 5  # one is not enough: while the machine is busy with something else no call is seen
+_LOOKS_IF_SOMEBODY_DOES: Final = 20
+_MOST_LOOKS: Final = 100
 
 
 class Door:
@@ -23,7 +25,8 @@ class Door:
         self._while_draining = frozenset(name.removeprefix("/") for name in while_draining)
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._draining = False
-        self._held: int | None = None  # calls; None: none is
+        self._holding = False
+        self._came_late = 0
 
     @property
     def calls(self) -> Collection[asyncio.Task[Any]]:
@@ -44,30 +47,37 @@ class Door:
         Raises:
             errors.ShuttingDown: It is not taken.
         """
-        if self._draining and self._held is None and method not in self._while_draining:
+        self._came_late += self._draining
+        if self._draining and not self._holding and method not in self._while_draining:
             raise errors.ShuttingDown("this server is shutting down and takes no new calls; try another")
         task = asyncio.current_task()
         assert task is not None
         # The task of a call ends when its answer has left, and not before: only then may a draining server stop.
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
-        if self._held is not None:
-            self._held += 1
+        if self._holding:
             await asyncio.Event().wait()
 
     def refuse_new_calls(self) -> None:
         """Answer every later call UNAVAILABLE, SHUTTING_DOWN."""
         self._draining = True
 
-    async def hold_new_calls(self) -> None:
-        """Leave every later call without an answer, and return when for a moment none has come.
+    async def close(self) -> None:
+        """Refuse calls until for a moment none has come, and from then on leave them without an answer: another moment
+        later the server may stop.
 
-        Then the server may stop: it breaks its connections, which is UNAVAILABLE to those who wait for an answer. But
-        calls that it has not begun to handle it drops before that, and these are CANCELLED to their callers.
+        A server that stops breaks its connections, which is UNAVAILABLE to those who wait for an answer; but before
+        that it drops the calls that it has not begun to handle, and these are CANCELLED to their callers. Who calls
+        again whenever it is refused would always have one of those, and who gets no answer has none.
         """
-        self._held = 0
-        for _ in range(_MOST_WAITS_FOR_QUIET):
-            seen = self._held
-            await asyncio.sleep(_QUIET_SECONDS)
-            if self._held == seen:
+        await self._quiet(_LOOKS_IF_SOMEBODY_DOES)
+        self._holding = True
+        await self._quiet(_MOST_LOOKS)
+
+    async def _quiet(self, most_looks: int) -> None:
+        seen, unchanged = self._came_late, 0
+        for _ in range(most_looks):
+            await asyncio.sleep(_LOOK_SECONDS)
+            seen, unchanged = self._came_late, unchanged + 1 if seen == self._came_late else 0
+            if unchanged == (_LOOKS_IF_SOMEBODY_DOES if seen else _LOOKS_IF_NOBODY_CALLS):
                 return

@@ -7,6 +7,7 @@ pings"), so the two are set here together.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,17 @@ ANY_SERVER: Final = Keepalive(310, without_calls=False)
 
 CONNECT_SECONDS: Final = 5
 """For a connection to be made: a process that is starting, or a far network, may take more than a moment."""
+_RECONNECT_SECONDS: Final = 5
+"""Longest pause between attempts to connect."""
+_RECONNECT_TO_ONE_OF_MANY_SECONDS: Final = 1
+"""Shorter: one that is restarted should carry its share before the next is."""
+_ROUND_ROBIN: Final = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        # That of Orchestrator would keep calls of the registry from a mesh that has no agents yet.
+        "healthCheckConfig": {"serviceName": "agentmesh.v1.Registry"},
+    }
+)
 _LEAST_PING_INTERVAL_SECONDS: Final = 10  # what a server tolerates; well below what our clients do
 
 _TARGET: Final = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/\[\]]+)):\d+")
@@ -73,9 +85,18 @@ def server_options(max_receive_bytes: int) -> CoreOptions:
     )
 
 
-def channel_options(max_receive_bytes: int, keepalive: Keepalive = OURS) -> CoreOptions:
-    """Options of a channel."""
+def channel_options(max_receive_bytes: int, keepalive: Keepalive = OURS, *, orchestrators: bool = False) -> CoreOptions:
+    """Options of a channel.
+
+    Args:
+        max_receive_bytes: Greatest response that is taken.
+        keepalive: When the other side is pinged.
+        orchestrators: The address stands for several orchestrators: calls go round those that are connected and do not
+            say, by the health of their Registry, that they are about to leave.
+    """
+    reconnect_seconds = _RECONNECT_TO_ONE_OF_MANY_SECONDS if orchestrators else _RECONNECT_SECONDS
     return (
+        *((("grpc.service_config", _ROUND_ROBIN),) if orchestrators else ()),
         *_pings(keepalive),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", max_receive_bytes),
@@ -85,7 +106,7 @@ def channel_options(max_receive_bytes: int, keepalive: Keepalive = OURS) -> Core
         # Channels to one address would share a connection, and a new one the wait after the failures of an old one.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 5000),
+        ("grpc.max_reconnect_backoff_ms", reconnect_seconds * 1000),
         # Not a pause, whatever it is called: the time that one attempt to connect may take.
         ("grpc.min_reconnect_backoff_ms", CONNECT_SECONDS * 1000),
     )
@@ -96,7 +117,7 @@ def proxy_options(address: str) -> CoreOptions:
 
     It cannot reach this machine's own loopback.
     """
-    return (("grpc.enable_http_proxy", 0),) if _is_loopback(address) else ()
+    return (("grpc.enable_http_proxy", 0),) if all(map(_is_loopback, address.split(","))) else ()
 
 
 def _is_loopback(address: str) -> bool:

@@ -187,8 +187,12 @@ class MeshServer:
             CannotListen: By a companion.
         """
         await self._publish_health()
-        for companion in self._companions:
-            await companion.start()
+        try:
+            for companion in self._companions:
+                await companion.start()
+        except CannotListen:
+            await self.stop()
+            raise
         await self._server.start()
 
     async def set_serving(self, *names: str) -> None:
@@ -212,7 +216,7 @@ class MeshServer:
         await self._health.enter_graceful_shutdown()
         await _until_none(lambda: {*self._door.calls, *self._background()}, grace_seconds)
         await self._stop_companions(_LAST_ANSWERS_SECONDS if not self._door.calls else 0)
-        await self._door.hold_new_calls()
+        await self._door.close()
         await self.stop()
 
     async def stop(self) -> None:

@@ -86,7 +86,7 @@ _OVER_SIZE: Final = re.compile(
     r"(?:(CLIENT|SERVER): )?\b(sent|received) message larger than max \((\d+) vs\. (\d+)\)", re.IGNORECASE
 )
 _OF_THE_CORE: Final = re.compile(
-    r"failed to connect to|errors resolving |Failed to create XdsClient|empty address list|Stream removed|Socket closed"
+    r"failed to connect to|connections to all backends failing|errors resolving |Failed to create XdsClient|empty address list|Stream removed|Socket closed"
     r"|Connection reset|Broken pipe|recvmsg|Transport closed|GOAWAY|Cancelling all calls|keepalive|ping timeout"
     r"|Received RST_STREAM|Endpoint closing",
     re.IGNORECASE,
@@ -95,9 +95,13 @@ _OF_THE_CORE: Final = re.compile(
 _IN_OUR_WORDS: Final = (
     (re.compile("Connection refused"), "nothing listens there"),
     (re.compile("No such file"), "there is no such socket"),
+    (re.compile("backend unhealthy"), "it says that it takes no calls"),
     (re.compile("timed out|timeout", re.IGNORECASE), "it does not answer"),
     (re.compile("errors resolving"), "there is no such name"),
-    (re.compile("failed to connect|XdsClient|address list", re.IGNORECASE), "no connection could be made"),
+    (
+        re.compile("failed to connect|connections to all|XdsClient|address list", re.IGNORECASE),
+        "no connection could be made",
+    ),
 )
 _DROPPED: Final = "CANCELLED"
 """What the core says of a call that a server ended without a word: it stopped before it had begun to handle it."""

@@ -71,6 +71,12 @@ class HttpCall:
             return None
         return next(code for code in grpc.StatusCode if code.value[0] == self._status.code)
 
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self._status = status_pb2.Status(code=code.value[0], message=self._status.message if self._status else "")
+
+    def set_details(self, details: str) -> None:
+        self._status = status_pb2.Status(code=self._status.code if self._status else 0, message=details)
+
     async def write(self, message: Message) -> None:
         """Hand over one message; return when it was sent."""
         is_large = message.ByteSize() > OFF_LOOP_BYTES
@@ -95,6 +101,8 @@ class HttpCall:
             answer = await serve(request, self)
         except grpc.aio.AbortError:
             raise self._error() from None
+        if self._status is not None and self._status.code:
+            raise self._error()
         assert answer is not None
         return answer
 

@@ -1,0 +1,1 @@
+"""The rpcs over HTTP and JSON."""
