@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
@@ -240,18 +241,30 @@ async def test_a_drain_that_takes_too_long_cancels_calls_over_http() -> None:
         assert waiting.cancelled.is_set()
 
 
-async def test_a_reader_that_takes_nothing_is_left() -> None:
+async def test_a_reader_that_takes_nothing_for_long_is_told_so_if_it_goes_on_and_cut_off_if_not() -> None:
     async def endless(request: pb.ExecuteStreamRequest, context: Context) -> Messages:
         while True:
             yield progress("x" * 60_000)
+
+    def connections() -> int:
+        port = int(doors.http.rpartition(":")[2])
+        return sum(
+            connection.laddr.port == port and connection.status == psutil.CONN_ESTABLISHED
+            for connection in psutil.Process().net_connections(kind="tcp")
+        )
 
     bounds = Bounds(stall_seconds=0.2)
     with capture_logs() as log:
         async with (
             two_doors(stream=endless, stall_seconds=0.2, bounds=bounds) as doors,
-            connected(doors.http) as connection,
+            connected(doors.http) as patient,
+            connected(doors.http) as gone,
         ):
-            await connection.send(request(EXECUTE_STREAM, STREAM))
-            await until(lambda: any(entry.get("reason") == "READER_STALLED" for entry in log))
-            await until(lambda: not doors.server.calls_in_flight)
-            assert await connection.ends()
+            for connection in (patient, gone):
+                await connection.send(request(EXECUTE_STREAM, STREAM))
+            await until(lambda: len([line for line in log if line.get("reason") == "READER_STALLED"]) == 2)
+            name, error = events_in((await patient.answer()).body)[-1]
+            await until(lambda: connections() == 1)
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await gone.answer()
+    assert (name, type(error_in(error))) == ("error", errors.ReaderStalled)
