@@ -26,7 +26,7 @@ class Door:
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._holding = False
-        self._came_late = 0
+        self._late_calls = 0  # that came while it drained
 
     @property
     def calls(self) -> Collection[asyncio.Task[Any]]:
@@ -47,7 +47,8 @@ class Door:
         Raises:
             errors.ShuttingDown: It is not taken.
         """
-        self._came_late += self._draining
+        if self._draining:
+            self._late_calls += 1
         if self._draining and not self._holding and method not in self._while_draining:
             raise errors.ShuttingDown("this server is shutting down and takes no new calls; try another")
         task = asyncio.current_task()
@@ -75,9 +76,9 @@ class Door:
         await self._quiet(_MOST_LOOKS)
 
     async def _quiet(self, most_looks: int) -> None:
-        seen, unchanged = self._came_late, 0
+        seen, unchanged = self._late_calls, 0
         for _ in range(most_looks):
             await asyncio.sleep(_LOOK_SECONDS)
-            seen, unchanged = self._came_late, unchanged + 1 if seen == self._came_late else 0
+            seen, unchanged = self._late_calls, unchanged + 1 if seen == self._late_calls else 0
             if unchanged == (_LOOKS_IF_SOMEBODY_DOES if seen else _LOOKS_IF_NOBODY_CALLS):
                 return
