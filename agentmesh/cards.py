@@ -35,8 +35,10 @@ class Effect(StrEnum):
 
     def within(self, limit: Effect) -> bool:
         """Whether a limit of that effect allows this one."""
-        order = tuple(Effect)
-        return order.index(self) <= order.index(limit)
+        return _ORDER[self] <= _ORDER[limit]
+
+
+_ORDER: Final = {effect: place for place, effect in enumerate(Effect)}
 
 
 def is_name(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
@@ -20,24 +21,26 @@ _MAX_INDEXES: Final = 8
 
 
 class Bm25SkillRanker:
-    """Implements SkillRanker. Fast, because nobody else is served meanwhile: 0.2 ms a skill for an index, then 0.1 ms.
+    """Implements SkillRanker: 0.05 to 0.2 ms a skill for an index, then 0.1 ms.
 
     The offline planner's own index knows more of a card, and takes ten times as long to make.
     """
 
     def __init__(self) -> None:
         self._indexes: OrderedDict[str, _Index] = OrderedDict()
+        self._indexing = threading.Lock()
 
     def rank(self, query: str, catalog: Catalog) -> tuple[str, ...]:
         """Every skill id of the catalog, the best fit first; equal fits in the order of their ids."""
         if not len(catalog):
             return ()
-        index = self._indexes.get(catalog.fingerprint)
-        if index is None:
-            index = self._indexes[catalog.fingerprint] = _Index(catalog)
-            if len(self._indexes) > _MAX_INDEXES:
-                self._indexes.popitem(last=False)
-        self._indexes.move_to_end(catalog.fingerprint)
+        with self._indexing:  # those who ask at the same time want one index, not one each
+            index = self._indexes.get(catalog.fingerprint)
+            if index is None:
+                index = self._indexes[catalog.fingerprint] = _Index(catalog)
+                if len(self._indexes) > _MAX_INDEXES:
+                    self._indexes.popitem(last=False)
+            self._indexes.move_to_end(catalog.fingerprint)
         return index.rank(query)
 
 

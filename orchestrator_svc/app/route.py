@@ -53,7 +53,7 @@ class Router:
         """
         scope = run.request.scope
         allowed = scope.of(catalog)
-        offered = self._shortlist(run.question.query, scope.usable(catalog))
+        offered = await self._shortlist(run.question.query, scope.usable(catalog))
         if not offered:
             # NO_AGENT would say that a planner looked and found nothing.
             raise EffectNotAllowed(f"every skill that may be used changes more than {scope.max_effect} (max_effect)")
@@ -83,7 +83,9 @@ class Router:
                 "the plan that was made for this question is not valid", violations=rejected.violations
             ) from rejected
 
-    def _shortlist(self, query: str, catalog: Catalog) -> Catalog:
+    async def _shortlist(self, query: str, catalog: Catalog) -> Catalog:
         if len(catalog) <= self._limits.max_tools:
             return catalog
-        return catalog.only(self._ranker.rank(query, catalog)[: self._limits.max_tools])
+        # In a thread: the first question to a catalog of 10,000 skills has them indexed, and others do not wait for it.
+        ranked = await asyncio.to_thread(self._ranker.rank, query, catalog)
+        return catalog.only(ranked[: self._limits.max_tools])

@@ -94,12 +94,19 @@ class Catalog:
 
     def only(self, allowed: Iterable[str]) -> Catalog:
         """The part of the catalog whose skill ids are in `allowed`."""
-        names = frozenset(allowed)
-        return Catalog.of(skill for skill in self.skills.values() if skill.id in names)
+        return Catalog.of(self.skills[name] for name in frozenset(allowed) & self.skills.keys())
 
     def within(self, limit: Effect) -> Catalog:
-        """The part of the catalog whose effects are at most `limit`."""
-        return Catalog.of(skill for skill in self.skills.values() if skill.effect.within(limit))
+        """The part of the catalog whose effects are at most `limit`; made once, because every Ask wants it."""
+        part = self._parts.get(limit)
+        if part is None:
+            part = Catalog.of(skill for skill in self.skills.values() if skill.effect.within(limit))
+            self._parts[limit] = part
+        return part
+
+    @cached_property
+    def _parts(self) -> dict[Effect, Catalog]:
+        return {}
 
     def __len__(self) -> int:
         return len(self.skills)

@@ -62,6 +62,8 @@ def test_the_tables_are_long_enough_and_have_every_reason_that_validation_gives(
         ViolationReason.SIBLING_CALL,  # of tool calls
         ViolationReason.NOT_JSON,
         ViolationReason.LIMIT,  # of a budget
+        ViolationReason.SKILL_CHANGED,  # of a registration
+        ViolationReason.ADDRESS_NOT_ALLOWED,
     }
     given = {violation.reason for entry in INVALID for violation in entry.violations}
     assert given == set(ViolationReason) - elsewhere

@@ -8,7 +8,7 @@ from orchestrator_svc.core.catalog import Catalog
 
 
 class SkillRanker(Protocol):
-    """Orders skills by how well their words fit a question."""
+    """Orders skills by how well their words fit a question. Called in threads, several at the same time."""
 
     def rank(self, query: str, catalog: Catalog) -> tuple[str, ...]:
         """Every skill id of the catalog, the best fit first; equal fits in the order of their ids."""
