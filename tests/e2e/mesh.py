@@ -34,6 +34,8 @@ class Mesh:
     channel: grpc.aio.Channel
     orchestrator: orchestrator_service_pb2_grpc.OrchestratorAsyncStub
     registry: registry_service_pb2_grpc.RegistryAsyncStub
+    http: str
+    """Address of the same rpcs over HTTP."""
 
     async def agents(self) -> set[str]:
         listing = await self.registry.ListAgents(registry_service_pb2.ListAgentsRequest())
@@ -69,6 +71,7 @@ async def running_mesh(
             channel,
             orchestrator_service_pb2_grpc.OrchestratorStub(channel),
             registry_service_pb2_grpc.RegistryStub(channel),
+            orchestrator.http.address if orchestrator.http else "",
         )
     # What a test runs beside the mesh ends after it: its own task, servers of fakes, what gRPC does for foreign agents.
     candidates = asyncio.all_tasks() - before - {asyncio.current_task()}
