@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -236,21 +238,34 @@ async def takes(crowd: Crowd, step: Step, number: int) -> None:
             await asyncio.sleep(WAIT_SECONDS * number / 50)
 
 
-@settings(max_examples=500)
+async def story(places: int, steps: Sequence[tuple[Step, int]]) -> None:
+    """Whatever happens, no place is lost, none is made, and the order is kept."""
+    crowd = Crowd(places)
+    for step, number in steps:
+        await takes(crowd, step, number)
+    await settled()
+    crowd.holds()
+    assert crowd.entered == sorted(crowd.entered)
+    await crowd.all_gone()
+    assert (crowd.admission.inside, crowd.admission.waiting) == (0, 0)
+    for _ in range(places):
+        await crowd.admission.enter(Deadline.never())
+
+
+@settings(max_examples=300)
 @given(places=st.integers(1, 3), steps=st.lists(st.tuples(st.sampled_from(Step), st.integers(0, 50)), max_size=60))
 def test_whatever_happens_no_place_is_lost_none_is_made_and_the_order_is_kept(
     places: int, steps: list[tuple[Step, int]]
 ) -> None:
-    async def story() -> None:
-        crowd = Crowd(places)
-        for step, number in steps:
-            await takes(crowd, step, number)
-        await settled()
-        crowd.holds()
-        assert crowd.entered == sorted(crowd.entered)
-        await crowd.all_gone()
-        assert (crowd.admission.inside, crowd.admission.waiting) == (0, 0)
-        for _ in range(places):
-            await crowd.admission.enter(Deadline.never())
+    run(story(places, steps))
 
-    run(story())
+
+def test_nor_by_anything_that_can_happen_around_the_moment_in_which_a_place_is_handed_over() -> None:
+    one_inside_and_one_waiting = [(Step.COMES, 0), (Step.COMES, 0), (Step.ONE_TURN, 0)]
+    moves = [(Step.COMES, 0), (Step.SENT_AWAY, 0), (Step.CANCELLED, 0), (Step.CANCELLED, 1), (Step.ONE_TURN, 0)]
+
+    async def every_story() -> None:
+        for steps in itertools.product(moves, repeat=5):
+            await story(1, [*one_inside_and_one_waiting, *steps])
+
+    run(every_story())
