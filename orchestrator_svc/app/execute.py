@@ -89,7 +89,7 @@ class _Execution:
                 self._follow(schedule.start(), group)
                 while not schedule.done:
                     self._follow(schedule.complete(await self._completions()), group)
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a bug: either way its calls have gone out
             self._record_cancelled()
             raise
 

@@ -339,6 +339,21 @@ async def test_what_may_have_changed_something_is_not_done_again(
     assert len(a_mesh.caller.started) == 1
 
 
+async def test_what_may_have_changed_something_when_a_bug_broke_the_run_is_not_done_again(catalog: Catalog) -> None:
+    async def breaks(arguments: JsonObject) -> JsonObject:
+        raise ZeroDivisionError
+
+    a_mesh = await mesh(catalog, FixedPlanner([WRITE]), {"four__write": breaks})
+    order = RunRequest(Question("?"), request_id="order-7", scope=ANY_EFFECT)
+    for _ in range(2):
+        with pytest.raises(Internal):
+            await a_mesh.answered(order)
+    assert len(a_mesh.caller.started) == 1
+    first, repeated = a_mesh.begun
+    assert first is repeated
+    assert first.steps["w"].outcome.effect_unknown
+
+
 async def test_after_a_crash_a_repetition_executes_the_stored_plan_with_the_same_keys(catalog: Catalog) -> None:
     store = MemoryRunStore(10, clock=ManualClock(), replay_seconds=60)
     gate, planner = Gate(), FixedPlanner([{**ONE, "arguments": {"x": "${string(now)}"}}])
