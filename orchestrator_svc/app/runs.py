@@ -64,9 +64,18 @@ class _Live:
     run: Run
     task: asyncio.Task[None]
     callers: int = 0
+    is_cancelled: bool = False
 
     def cancel(self) -> None:
-        self.task.cancel()
+        """Let it end; again: nothing happens, because a second cancellation would break into its end."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            # In the next turn: a task that is cancelled before its first step has no end in which it could tell anybody.
+            asyncio.get_running_loop().call_soon(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        if self.run.state is RunState.RUNNING:
+            self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -154,8 +163,8 @@ class Runs:
     async def close(self) -> None:
         """Cancel every run and wait until they have ended."""
         tasks = self.tasks
-        for task in tasks:
-            task.cancel()
+        for live in self._live.values():
+            live.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run_for(self, request: RunRequest, deadline: Deadline) -> Run:
@@ -183,7 +192,11 @@ class Runs:
                 f"run {earlier.id} has the request_id of this request and was asked something else; "
                 "repeat the same request, or choose another request_id"
             )
-        if earlier.state is not RunState.RUNNING or earlier.id in self._live:
+        live = self._live.get(earlier.id)
+        if live is not None and live.is_cancelled:  # nobody can come back to that one: what is asked for comes after it
+            await live.run.journal.closed()
+            return await self._run_for(request, deadline)
+        if live is not None or earlier.state is not RunState.RUNNING:
             return earlier
         return await self._taken_over(earlier, deadline)
 

@@ -95,6 +95,16 @@ async def test_at_its_deadline_a_run_has_failed_because_nobody_left(catalog: Cat
     assert caught.value.metadata["run_id"] == run.id
 
 
+async def test_a_run_that_is_cancelled_before_its_first_step_ends_as_well(catalog: Catalog) -> None:
+    admission = Admission(1, 0)
+    a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": Gate().skill}, admission=admission)
+    async with a_mesh.runs.attached(RunRequest(Question("?")), Deadline.after(60)) as attached:
+        await a_mesh.runs.close()
+        with pytest.raises(RunCancelled):
+            await attached.ended()
+    assert admission.inside == 0
+
+
 async def test_a_bug_is_remembered_under_the_id_that_the_caller_gets(catalog: Catalog) -> None:
     class Broken(FixedPlanner):
         async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
@@ -337,6 +347,26 @@ async def test_what_may_have_changed_something_is_not_done_again(
         await a_mesh.answered(order)
     assert caught.value.metadata["run_id"] == run.id
     assert len(a_mesh.caller.started) == 1
+
+
+async def test_a_repetition_of_what_is_being_cancelled_waits_for_its_end_and_runs_afresh(catalog: Catalog) -> None:
+    gate, cleaned = Gate(), asyncio.Event()
+
+    async def cleans_up(arguments: JsonObject) -> JsonObject:
+        try:
+            return await gate.skill(arguments)
+        finally:
+            await cleaned.wait()
+
+    a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": cleans_up})
+    first, abandoned = await waiting(a_mesh, SAME)
+    await gate.begun.wait()
+    await first.leave()
+    again = Caller(a_mesh, SAME)
+    gate.open.set()
+    cleaned.set()
+    answered = await again.task
+    assert (abandoned.state, answered.state) == (RunState.CANCELLED, RunState.FINISHED)
 
 
 async def test_what_may_have_changed_something_when_a_bug_broke_the_run_is_not_done_again(catalog: Catalog) -> None:
