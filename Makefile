@@ -164,3 +164,7 @@ bench-loop: $(DEV) ## Compare the mesh with agentic loops: calls, latency, token
 .PHONY: bench-overload
 bench-overload: $(DEV) ## Ask a mesh up to three times what it can answer: goodput, refusals, latency, memory
 	@$(BIN)/python -m benchmarks.overload
+
+.PHONY: bench-registries
+bench-registries: $(DEV) ## Measure registries of 100, 1,000 and 10,000 skills: changes, tools for an Ask, memory
+	@$(BIN)/python -m benchmarks.registries

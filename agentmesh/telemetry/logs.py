@@ -52,7 +52,9 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    from_libraries = max(number, logging.WARNING)
+    handler.setLevel(from_libraries)  # a library may set a lower level for its own logger
+    logging.basicConfig(level=from_libraries, handlers=[handler], force=True)
 
 
 class _Lines:

@@ -41,6 +41,10 @@ def test_libraries_log_in_the_same_form_from_warning_on() -> None:
     assert [(line["event"], line["level"], line["logger"]) for line in lines] == [("careful 1", "warning", "lib")]
 
 
+def test_a_library_that_sets_its_own_level_is_held_to_ours() -> None:
+    assert logged("log = logging.getLogger('lib'); log.setLevel('DEBUG'); log.debug('chatter')", "debug") == []
+
+
 def test_what_is_below_the_level_is_not_written() -> None:
     program = "log.debug('a'); log.info('b'); log.warning('c'); log.error('d')"
     assert [line["event"] for line in logged(program, "warning")] == ["c", "d"]
