@@ -31,6 +31,8 @@ from orchestrator_svc.api.registry_servicer import WATCH_AGENTS, RegistryService
 from orchestrator_svc.api.requests import NOT_SUPPORTED
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
+from orchestrator_svc.app.catalogs import Catalogs
+from orchestrator_svc.app.endpoints import Endpoints
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.membership import Membership
@@ -70,8 +72,9 @@ class Orchestrator:
         server: MeshServer,
         runs: Runs,
         registry: RegistryServicer,
-        membership: Membership,
+        catalogs: Catalogs,
         *,
+        endpoints: Endpoints,
         caller: GrpcAgentCaller,
         minds: Minds,
         http: HttpServer | None,
@@ -81,19 +84,25 @@ class Orchestrator:
         """A companion of the server; None where the configuration wants none."""
         self._runs = runs
         self._registry = registry
-        self._membership = membership
+        self._catalogs = catalogs
+        self._endpoints = endpoints
         self._caller = caller
         self._minds = minds
         self._health: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Accept calls, and keep health up to date from here on.
+        """Accept calls, and keep up with who is listed from here on.
 
         Raises:
             CannotListen: The address for HTTP is taken.
         """
         await self.server.start()
-        self._health = asyncio.create_task(keep_health(self.server, self._membership), name="health")
+        self._health = asyncio.create_task(keep_health(self.server, self._catalogs), name="health")
+        self._following = [
+            asyncio.create_task(self._endpoints.follow(), name="endpoints"),
+            asyncio.create_task(self._caller.follow(), name="links"),
+        ]
 
     async def before_drain(self) -> None:
         """Leave health to the drain, and end the streams that it cannot wait for."""
@@ -109,6 +118,9 @@ class Orchestrator:
         """Let go of channels and clients; the server has stopped before."""
         await self._stop_health()
         await self._runs.close()
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
         await self._caller.close()
         await self._minds.close()
 
@@ -130,16 +142,19 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     """
     clock = SystemClock()
     minds = minds or _minds(config)
-    membership = Membership(MemoryAgentStore(clock), clock, GrpcAgentDialer())
-    caller = GrpcAgentCaller(membership.endpoint_of, membership.endpoints)
-    runs = _runs(config, clock, minds, membership, caller)
+    store = MemoryAgentStore(clock)
+    membership = Membership(store, clock, GrpcAgentDialer())
+    endpoints = Endpoints(store, clock)
+    catalogs = Catalogs(endpoints, clock, config.catalog_grace_seconds)
+    caller = GrpcAgentCaller(endpoints)
+    runs = _runs(config, clock, minds, catalogs, caller)
     callers = Callers({name: token.get_secret_value() for name, token in config.caller_tokens.items()})
     orchestrator = Service(
         ORCHESTRATOR,
         orchestrator_service_pb2_grpc.add_OrchestratorServicer_to_server,
         OrchestratorServicer(runs, callers),
     )
-    registrar = RegistryServicer(membership, dict)
+    registrar = RegistryServicer(membership, catalogs, endpoints.statuses)
     registry = Service(REGISTRY, registry_service_pb2_grpc.add_RegistryServicer_to_server, registrar)
     server = build_server(
         config.listen,
@@ -153,7 +168,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         not_supported=NOT_SUPPORTED,
     )
     http = _http(config, server, [orchestrator, registry])
-    return Orchestrator(server, runs, registrar, membership, caller=caller, minds=minds, http=http)
+    return Orchestrator(server, runs, registrar, catalogs, endpoints=endpoints, caller=caller, minds=minds, http=http)
 
 
 def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> HttpServer | None:
@@ -173,10 +188,10 @@ def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> Ht
     return http
 
 
-def _runs(config: Config, clock: Clock, minds: Minds, membership: Membership, caller: AgentCaller) -> Runs:
+def _runs(config: Config, clock: Clock, minds: Minds, catalogs: Catalogs, caller: AgentCaller) -> Runs:
     store = MemoryRunStore(config.runs_kept, clock=clock, replay_seconds=config.replay_seconds)
     answering = Answering(
-        membership=membership,
+        catalogs=catalogs,
         router=_router(config, clock, minds.planner),
         executor=_executor(config, caller),
         writer=Writer(

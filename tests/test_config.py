@@ -43,6 +43,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENTMESH_MAX_CONCURRENT_CALLS": "5",
         "AGENTMESH_RUNS_KEPT": "6",
         "AGENTMESH_REPLAY_SECONDS": "60",
+        "AGENTMESH_CATALOG_GRACE_SECONDS": "5",
         "AGENTMESH_STREAM_STALL_SECONDS": "3",
         "AGENTMESH_MAX_CONCURRENT_ASKS": "7",
         "AGENTMESH_ADMISSION_WAIT_SECONDS": "0",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
@@ -12,7 +12,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from agentmesh import errors
-from agentmesh.deadline import Deadline, timeout_of_call
+from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline, timeout_of_call
 from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
 from agentmesh.transport import code_of, from_struct_off_loop, reading, reason_of, to_struct
@@ -20,9 +20,11 @@ from agentmesh.transport.details import STATUS_KEY, cut
 from agentmesh.v1 import agent_service_pb2 as pb
 from agentmesh.v1 import agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.adapters.agent_links import AgentLinks, Link
+from orchestrator_svc.app.endpoints import MAX_WAIT_SECONDS, Endpoints
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed, CallWatcher
 from orchestrator_svc.app.ports.agent_store import Endpoint
+from orchestrator_svc.core.catalog import Skill
 
 _NOT_CONNECTED: Final = ("failed to connect to all addresses", "errors resolving ")
 """How the gRPC core says that there is no connection to send a request over."""
@@ -36,29 +38,33 @@ class GrpcAgentCaller:
     """Implements `AgentCaller`.
 
     Args:
-        endpoint_of: Gives an endpoint of an agent, or None if it has none now.
-        endpoints: Gives every endpoint that is listed now; connections to others are closed.
+        endpoints: Chooses where a call goes, and hears how it went.
+        wait_seconds: How long a call that meets no endpoint waits for one, within its deadline.
     """
 
-    def __init__(
-        self, endpoint_of: Callable[[str], Endpoint | None], endpoints: Callable[[], frozenset[Endpoint]]
-    ) -> None:
-        self._endpoint_of = endpoint_of
+    def __init__(self, endpoints: Endpoints, wait_seconds: float = MAX_WAIT_SECONDS) -> None:
+        self._endpoints = endpoints
+        self._wait_seconds = wait_seconds
         self._links = AgentLinks(endpoints)
 
+    async def follow(self) -> None:
+        """Be connected to every endpoint from the moment it is listed, until cancelled."""
+        await self._links.follow()
+
     async def call(self, call: AgentCall, deadline: Deadline, watcher: CallWatcher) -> AgentReply:
-        agent = call.skill.agent
-        endpoint = self._endpoint_of(agent)
-        if endpoint is None:
-            error = errors.NoEndpoint(f"no endpoint of `{agent}` is known just now")
-            raise CallFailed(error, code=Code.UNAVAILABLE, sent=False)
+        endpoint = await self._endpoint_for(call, deadline)
+        link = self._links.to(endpoint)
         try:
-            timeout_of_call(f"agent `{agent}`", deadline.remaining())  # raises if nothing is left of it
-            async with self._links.to(agent, endpoint) as link:
+            # Raises if nothing is left of it.
+            timeout_of_call(f"agent `{call.skill.agent}`", deadline.remaining())
+            async with link.calling(call.skill):
                 watcher.sent(endpoint.address)
                 response = await _respond(link, call, deadline, watcher)
         except MeshError as error:
-            raise _failure(error, endpoint.address) from error
+            failure = _failure(error, endpoint.address)
+            self._note(endpoint, call.skill, failure)
+            raise failure from error
+        self._endpoints.answered(endpoint)
         result = await from_struct_off_loop(response.result) if response.HasField("result") else None
         spending = _spending(response.usage) if response.HasField("usage") else NOTHING_SPENT
         return AgentReply(result, endpoint.address, spending, response.ByteSize())
@@ -66,6 +72,21 @@ class GrpcAgentCaller:
     async def close(self) -> None:
         """Close every connection."""
         await self._links.close()
+
+    async def _endpoint_for(self, call: AgentCall, deadline: Deadline) -> Endpoint:
+        seconds = min(self._wait_seconds, deadline.remaining() - HOP_MARGIN_SECONDS)
+        try:
+            return await self._endpoints.wait_for(call.skill, call.tried, max(0.0, seconds))
+        except errors.NoEndpoint as error:
+            raise CallFailed(error, code=Code.UNAVAILABLE, sent=False) from error
+
+    def _note(self, endpoint: Endpoint, skill: Skill, failure: CallFailed) -> None:
+        """An answer, be it an error, is a sign of life; what the core of gRPC says for want of one is none."""
+        silent = isinstance(failure.error, (errors.Unreachable, errors.DeadlineExceeded)) and not failure.agent_reason
+        if not silent:
+            self._endpoints.answered(endpoint)
+        elif failure.sent or isinstance(failure.error, errors.Unreachable):
+            self._endpoints.failed(endpoint, skill)
 
 
 class _NoExecuteStream(Exception):
@@ -137,7 +158,7 @@ def _request(call: AgentCall) -> pb.ExecuteRequest:
 def _failure(error: MeshError, address: str) -> CallFailed:
     cause = error.__cause__
     if not isinstance(cause, grpc.aio.AioRpcError):
-        # Our own interceptor found that nothing of the deadline remained, or the channel was closed under the call.
+        # Nothing of the deadline remained, the call was given up, or the channel was closed under it.
         sent = not isinstance(error, errors.DeadlineExceeded)
         return CallFailed(error, code=code_of(error), endpoint=address, sent=sent)
     return CallFailed(

@@ -9,6 +9,7 @@ from typing import Final
 from agentmesh.errors import ShuttingDown
 from agentmesh.v1 import registry_service_pb2 as pb
 from orchestrator_svc.api.agent_pages import Deployment, Statuses, all_pages, deployments_of, endpoint_message
+from orchestrator_svc.app.catalogs import Catalogs
 from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.ports.agent_store import Endpoint, Listing
 
@@ -20,11 +21,13 @@ class AgentWatches:
 
     Args:
         membership: Says who is listed.
+        catalogs: What questions are answered with.
         statuses: Says how they do.
     """
 
-    def __init__(self, membership: Membership, statuses: Callable[[], Statuses]) -> None:
+    def __init__(self, membership: Membership, catalogs: Catalogs, statuses: Callable[[], Statuses]) -> None:
         self._membership = membership
+        self._catalogs = catalogs
         self._statuses = statuses
         self._ended = asyncio.Event()
 
@@ -41,7 +44,7 @@ class AgentWatches:
         self._check_not_ended()
         listing = self._membership.listing()
         told = _by_digest(deployments_of(listing))
-        for page in all_pages(told.values(), self._membership.known_catalog().fingerprint, self._statuses()):
+        for page in all_pages(told.values(), self._catalogs.known().fingerprint, self._statuses()):
             yield pb.WatchAgentsResponse(snapshot=page)
         while True:
             if not await self._next(listing.revision, report_seconds):

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from agentmesh.errors import Reason
 from agentmesh.transport import MeshServer
-from orchestrator_svc.app.membership import Membership
+from orchestrator_svc.app.catalogs import Catalogs
 
 ORCHESTRATOR = "agentmesh.v1.Orchestrator"
 REGISTRY = "agentmesh.v1.Registry"
 
 
-async def keep_health(server: MeshServer, membership: Membership) -> None:
+async def keep_health(server: MeshServer, catalogs: Catalogs) -> None:
     """Set the health of the server whenever the catalog becomes empty or stops being so; runs until it is cancelled."""
     await server.set_serving(REGISTRY)
     while True:
-        if membership.known_catalog():
+        catalog = catalogs.known()
+        if catalog:
             await server.set_serving(ORCHESTRATOR)
         else:
             await server.set_not_serving(ORCHESTRATOR)
-        await membership.changed()
+        await catalogs.changed(catalog)
 
 
 def why_not_ready(server: MeshServer) -> Reason | None:

@@ -17,6 +17,7 @@ from agentmesh.v1 import registry_service_pb2_grpc
 from orchestrator_svc.api.agent_pages import Statuses, page_of_agents
 from orchestrator_svc.api.agent_watches import AgentWatches
 from orchestrator_svc.api.times import duration, timestamp
+from orchestrator_svc.app.catalogs import Catalogs
 from orchestrator_svc.app.membership import HEARTBEATS_PER_TTL, Membership
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -30,13 +31,15 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
 
     Args:
         membership: Who is listed, and whoever wants to be.
+        catalogs: What questions are answered with.
         statuses: Says how the endpoints that are listed do.
     """
 
-    def __init__(self, membership: Membership, statuses: Callable[[], Statuses]) -> None:
+    def __init__(self, membership: Membership, catalogs: Catalogs, statuses: Callable[[], Statuses]) -> None:
         self._membership = membership
+        self._catalogs = catalogs
         self._statuses = statuses
-        self._watches = AgentWatches(membership, statuses)
+        self._watches = AgentWatches(membership, catalogs, statuses)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         size = request.card.ByteSize()
@@ -68,7 +71,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServicer):
         request: pb.ListAgentsRequest,
         context: Context,
     ) -> pb.ListAgentsResponse:
-        fingerprint = self._membership.known_catalog().fingerprint
+        fingerprint = self._catalogs.known().fingerprint
         # Cards become messages at some 10 MB a second, which others need not wait for.
         return await asyncio.to_thread(
             page_of_agents, self._membership.listing(), request, fingerprint, self._statuses()

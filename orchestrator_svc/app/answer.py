@@ -11,8 +11,8 @@ from typing import Final
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import PlanInvalid, summary_of
 from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.app.catalogs import Catalogs
 from orchestrator_svc.app.execute import Executor
-from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.ports.planner import PlanSource
 from orchestrator_svc.app.ports.run_store import RunStore
 from orchestrator_svc.app.route import Router
@@ -32,7 +32,7 @@ timed out, and what the others found is not lost."""
 class Answering:
     """Answers questions, runs plans, and shows what it would do."""
 
-    membership: Membership
+    catalogs: Catalogs
     router: Router
     executor: Executor
     writer: Writer
@@ -41,7 +41,7 @@ class Answering:
 
     async def answer(self, run: Run, deadline: Deadline) -> None:
         """Note in the run what its request comes to: one plan, its steps, one answer."""
-        catalog = self.membership.catalog()
+        catalog = self.catalogs.catalog()
         plan = run.plan or await self._plan_of(run, catalog, deadline)
         await self.store.put(run)  # should this process end now, a repetition of the request executes this plan
         reserve = self.writer.reserve(deadline, raw=run.request.raw)
@@ -51,7 +51,7 @@ class Answering:
 
     async def plan(self, run: Run, deadline: Deadline) -> Catalog:
         """Only route: look before you run. Returns the catalog that the plan was made for."""
-        catalog = self.membership.catalog()
+        catalog = self.catalogs.catalog()
         await self.router.route(run, catalog, deadline)
         return catalog
 

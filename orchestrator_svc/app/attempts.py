@@ -72,7 +72,8 @@ class Attempts:
             if pause is None:
                 return outcome
             await self._run.clock.sleep(pause)
-            agent_call = replace(agent_call, attempt=outcome.attempts + 1)
+            tried = agent_call.tried | ({last.failure.endpoint} if last.failure and last.failure.endpoint else set())
+            agent_call = replace(agent_call, attempt=outcome.attempts + 1, tried=tried)
 
     async def _attempt(self, call: AgentCall) -> Attempt:
         async with self._places:

@@ -187,6 +187,12 @@ class Config(BaseModel):
         le=604_800,
         description="Time for which the same request_id gets the same answer, as long as the run is remembered.",
     )
+    catalog_grace_seconds: Seconds = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="Time for which a skill is still planned with after its last endpoint has left.",
+    )
     stream_stall_seconds: Seconds = Field(
         default=10, gt=0, le=600, description="Time after which a stream is ended whose reader takes nothing."
     )

@@ -13,6 +13,8 @@ from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
+from orchestrator_svc.app.catalogs import Catalogs
+from orchestrator_svc.app.endpoints import Endpoints
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ledger import NO_LIMITS, Budget
 from orchestrator_svc.app.membership import Membership
@@ -84,10 +86,10 @@ async def mesh(
     writes = FixedSynthesizer(["written ", "by a model"])
     renders = FixedSynthesizer(["rendered"], completions=0)
     clock = clock or SystemClock()
-    membership = await membership_of(catalog, clock)
+    catalogs = await catalogs_of(catalog, clock)
     store = store or MemoryRunStore(10, clock=clock, replay_seconds=60)
     answering = Answering(
-        membership=membership,
+        catalogs=catalogs,
         router=Router(
             planner,
             ByName(),
@@ -103,10 +105,11 @@ async def mesh(
     return Mesh(runs, caller, writes, renders)
 
 
-async def membership_of(catalog: Catalog, clock: Clock) -> Membership:
+async def catalogs_of(catalog: Catalog, clock: Clock) -> Catalogs:
     """The agents whose skills make the catalog, each listed at one address."""
     served = ServedAgents()
-    membership = Membership(MemoryAgentStore(clock), clock, served)
+    store = MemoryAgentStore(clock)
+    membership = Membership(store, clock, served)
     agents: dict[str, list[JsonObject]] = {}
     for skill in catalog.skills.values():
         agents.setdefault(skill.agent, []).append(
@@ -126,4 +129,4 @@ async def membership_of(catalog: Catalog, clock: Clock) -> Membership:
         card: JsonObject = {"name": name, "version": "1.0.0", "description": "", "skills": list(skills)}
         served.serve(f"fake:{name}", card)
         await membership.register(card, f"fake:{name}")
-    return membership
+    return Catalogs(Endpoints(store, clock), clock)

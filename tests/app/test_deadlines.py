@@ -35,7 +35,7 @@ from orchestrator_svc.core.outcome import StepOutcome, StepReason
 from orchestrator_svc.core.validate import PlanLimits
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.conftest import skill
-from tests.app.mesh import ByName, membership_of
+from tests.app.mesh import ByName, catalogs_of
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 from tests.fakes.planner import FixedPlanner, HungPlanner
 from tests.fakes.synthesizer import FixedSynthesizer
@@ -139,11 +139,11 @@ async def mesh(
 ) -> Timed:
     """Without a model it is offline: the renderer writes."""
     clock = VirtualClock()
-    membership = await membership_of(catalog, clock)
+    catalogs = await catalogs_of(catalog, clock)
     caller = FunctionAgentCaller(skills or {})
     store = MemoryRunStore(10, clock=clock, replay_seconds=60)
     answering = Answering(
-        membership=membership,
+        catalogs=catalogs,
         router=Router(planner, ByName(), PlanCache(MemoryPlanStore(0, clock), 0, None), route or RouteLimits()),
         executor=Executor(caller, execute or ExecuteLimits(skill_timeout_seconds=3600), jitter=lambda: 1.0),
         writer=Writer(model, renderer or FixedSynthesizer(["rendered"], completions=0), write or WriteLimits()),

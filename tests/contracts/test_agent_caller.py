@@ -20,11 +20,14 @@ from agentmesh.errors import Code, MeshError, Violation, ViolationReason
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import code_of, reason_of
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
+from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.adapters.system_clock import SystemClock
+from orchestrator_svc.app.endpoints import Endpoints
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
-from orchestrator_svc.app.ports.agent_store import Endpoint
-from orchestrator_svc.core.card import read_card
+from orchestrator_svc.core.card import Card, read_card
 from orchestrator_svc.core.catalog import Skill
+from tests.app.listed import list_endpoint
 from tests.fakes.agent_caller import FunctionAgentCaller, RecordingWatcher, report_progress
 
 PATIENCE_SECONDS = 30.0
@@ -166,13 +169,16 @@ def agent_of(happened: Happened) -> Agent:
     return agent
 
 
+DEAD = Skill("dead_agent", "work", "", Effect.READ_ONLY)
+
+
 def skills_of(agent: Agent) -> dict[str, Skill]:
     """By name; and some that cannot be called."""
     known = {skill.name: skill for skill in read_card(card_to_json(agent.card())).skills}
     return {
         **known,
         "nowhere": Skill("absent_agent", "work", "", Effect.READ_ONLY),
-        "dead": Skill("dead_agent", "work", "", Effect.READ_ONLY),
+        "dead": DEAD,
         "missing": Skill("probe_agent", "missing", "", Effect.READ_ONLY),
     }
 
@@ -231,15 +237,20 @@ async def fake() -> AsyncIterator[Subject]:
 
 @asynccontextmanager
 async def over_grpc() -> AsyncIterator[Subject]:
-    happened = Happened()
+    happened, clock = Happened(), SystemClock()
     agent = agent_of(happened)
+    store = MemoryAgentStore(clock)
     # Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
+        dead = Card("dead_agent", "1.0.0", "", (DEAD,), {"name": "dead_agent"})
         async with await agent.start() as running:
-            addresses = {"probe_agent": running.address, "dead_agent": f"127.0.0.1:{unused.getsockname()[1]}"}
-            endpoints = {agent: Endpoint(address, agent) for agent, address in addresses.items()}
-            caller = GrpcAgentCaller(endpoints.get, lambda: frozenset(endpoints.values()))
+            probe = Card("probe_agent", "1.0.0", "", tuple(skills_of(agent).values()), {"name": "probe_agent"})
+            await list_endpoint(store, clock, running.address, probe)
+            caller = GrpcAgentCaller(Endpoints(store, clock), wait_seconds=0.05)
+            # Only a call that comes before its health is known goes to an endpoint where nobody listens. The link to
+            # it, and with it the question for its health, is made by that call.
+            await list_endpoint(store, clock, f"127.0.0.1:{unused.getsockname()[1]}", dead)
             yield Subject(caller, skills_of(agent), running.address, happened)
             await caller.close()
 

@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any
 
 import grpc
@@ -22,10 +21,15 @@ from agentmesh.metadata import AGENT_USAGE
 from agentmesh.v1 import agent_service_pb2 as pb
 from agentmesh.v1 import agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
+from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.adapters.system_clock import SystemClock
+from orchestrator_svc.app.endpoints import Endpoints
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentReply, CallFailed
 from orchestrator_svc.app.ports.agent_store import Endpoint
+from orchestrator_svc.core.card import Card
 from orchestrator_svc.core.catalog import Skill
+from tests.app.listed import list_endpoint, unlist
 from tests.contracts.test_agent_caller import (
     PATIENCE_SECONDS,
     Happened,
@@ -44,13 +48,30 @@ class Book:
     """Who is listed where, and a caller that looks there."""
 
     def __init__(self) -> None:
-        self._endpoints: dict[str, Endpoint] = {}
-        self._leases = count(1)
-        self.caller = GrpcAgentCaller(self._endpoints.get, lambda: frozenset(self._endpoints.values()))
+        self._clock = SystemClock()
+        self._store = MemoryAgentStore(self._clock)
+        self.endpoints = Endpoints(self._store, self._clock)
+        self.caller = GrpcAgentCaller(self.endpoints, wait_seconds=PATIENCE_SECONDS / 2)
 
-    def register(self, agent: str, address: str) -> None:
-        """List the agent there, under a new lease, and nowhere else."""
-        self._endpoints[agent] = Endpoint(address, f"{next(self._leases):032x}")
+    async def add(self, address: str, *skills: Skill) -> Endpoint:
+        """List an endpoint of the agent whose skills these are, under a new lease."""
+        return await list_endpoint(self._store, self._clock, address, card_of(*skills))
+
+    async def register(self, address: str, *skills: Skill) -> Endpoint:
+        """List the agent there, and nowhere else."""
+        for listed in self._store.listing().registrations:
+            if listed.card.name == skills[0].agent:
+                await unlist(self._store, listed.endpoint)
+        return await self.add(address, *skills)
+
+    async def remove(self, endpoint: Endpoint) -> None:
+        await unlist(self._store, endpoint)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until what is known of the endpoints is so."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():
+                await self.endpoints.changed(self.endpoints.revision)
 
     async def call(
         self, skill: Skill, arguments: JsonObject | None = None, watcher: RecordingWatcher | None = None
@@ -80,6 +101,12 @@ async def probes() -> AsyncIterator[tuple[RunningAgent, RunningAgent, Happened]]
     happened = Happened()
     async with await agent_of(happened).start() as one, await agent_of(happened).start() as two:
         yield one, two, happened
+
+
+def card_of(*skills: Skill) -> Card:
+    """A card with these skills, and no other than them in its digest."""
+    source: JsonObject = {"skills": [[skill.id, skill.digest, skill.agent_version] for skill in skills]}
+    return Card(skills[0].agent, skills[0].agent_version, "", skills, source)
 
 
 async def unexpected(request: pb.ExecuteRequest, context: object) -> pb.ExecuteResponse:
@@ -129,7 +156,7 @@ def done() -> pb.ExecuteResponse:
 
 async def foreign_failure(book: Book, execute: Execute) -> CallFailed:
     async with foreign(execute) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         return await book.failure(WORK)
 
 
@@ -139,7 +166,7 @@ async def test_an_agent_that_moved_is_called_where_it_is_now(
     one, two, happened = probes
     echo = skills_of(agent_of(happened))["echo"]
     for running in (one, two, one):
-        book.register("probe_agent", running.address)
+        await book.register(running.address, echo)
         assert (await book.call(echo)).endpoint == running.address
 
 
@@ -148,9 +175,9 @@ async def test_many_first_calls_at_once_to_an_agent_that_moved_all_arrive(
 ) -> None:
     one, two, happened = probes
     echo = skills_of(agent_of(happened))["echo"]
-    book.register("probe_agent", one.address)
+    await book.register(one.address, echo)
     await book.call(echo)
-    book.register("probe_agent", two.address)
+    await book.register(two.address, echo)
     replies = await asyncio.gather(*(book.call(echo, {"value": number}) for number in range(10)))
     assert [reply.result for reply in replies] == [{"value": number} for number in range(10)]
     assert {reply.endpoint for reply in replies} == {two.address}
@@ -162,11 +189,11 @@ async def test_an_agent_that_comes_back_at_its_address_is_called_at_once(book: B
     echo = skills_of(agent_of(happened))["echo"]
     async with await agent_of(happened).start() as gone:
         address = gone.address
-    book.register("probe_agent", address)
-    for _ in range(20):
-        assert isinstance((await book.failure(echo)).error, errors.Unreachable)
+    gone_endpoint = await book.register(address, echo)
+    assert isinstance((await book.failure(echo)).error, errors.Unreachable)
+    await book.until(lambda: not book.endpoints.is_healthy(gone_endpoint))
     async with await agent_of(happened).start(address):
-        book.register("probe_agent", address)
+        await book.register(address, echo)
         assert (await book.call(echo)).endpoint == address
 
 
@@ -175,10 +202,10 @@ async def test_a_call_in_flight_outlives_the_listing_of_its_endpoint(
 ) -> None:
     one, two, happened = probes
     skills = skills_of(agent_of(happened))
-    book.register("probe_agent", one.address)
+    await book.register(one.address, *skills.values())
     waiting = asyncio.create_task(book.call(skills["wait"]))
     await happened.until(lambda: happened.waiting == 1)
-    book.register("probe_agent", two.address)
+    await book.register(two.address, *skills.values())
     assert (await book.call(skills["echo"])).endpoint == two.address
     happened.release.set()
     assert (await waiting).endpoint == one.address
@@ -188,8 +215,9 @@ async def test_closing_the_caller_ends_what_is_in_flight_as_unreachable(
     book: Book, probes: tuple[RunningAgent, RunningAgent, Happened]
 ) -> None:
     one, _, happened = probes
-    book.register("probe_agent", one.address)
-    waiting = asyncio.create_task(book.failure(skills_of(agent_of(happened))["wait"]))
+    skill = skills_of(agent_of(happened))["wait"]
+    await book.register(one.address, skill)
+    waiting = asyncio.create_task(book.failure(skill))
     await happened.until(lambda: happened.waiting == 1)
     await book.caller.close()
     failure = await waiting
@@ -207,8 +235,8 @@ async def test_a_large_result_arrives_and_one_over_the_limit_is_named(book: Book
         return {"blob": ["x" * 1024] * kilobytes}
 
     async with await agent.start() as running:
-        book.register("large_agent", running.address)
         skill = skills_of(agent)["blob"]
+        await book.register(running.address, skill)
         reply = await book.call(skill, {"kilobytes": 500})
         assert reply.result == {"blob": ["x" * 1024] * 500}
         failure = await book.failure(skill, {"kilobytes": 1100})
@@ -225,8 +253,9 @@ async def test_what_a_skill_raises_by_mistake_stays_in_the_agent(book: Book) -> 
         raise ValueError("marker-91c2")
 
     async with await agent.start() as running:
-        book.register("broken_agent", running.address)
-        failure = await book.failure(skills_of(agent)["work"])
+        skill = skills_of(agent)["work"]
+        await book.register(running.address, skill)
+        failure = await book.failure(skill)
     assert isinstance(failure.error, errors.Internal)
     assert (failure.code, failure.agent_reason) == (Code.INTERNAL, "INTERNAL")
     assert "marker-91c2" not in failure.error.message
@@ -234,8 +263,9 @@ async def test_what_a_skill_raises_by_mistake_stays_in_the_agent(book: Book) -> 
 
 async def test_an_agent_that_was_changed_is_not_asked_under_the_old_contract(book: Book) -> None:
     async with await agent_of(Happened()).start() as running:
-        book.register("probe_agent", running.address)
-        failure = await book.failure(Skill("probe_agent", "echo", "", Effect.SIDE_EFFECT))
+        before = Skill("probe_agent", "echo", "", Effect.SIDE_EFFECT)
+        await book.register(running.address, before)
+        failure = await book.failure(before)
     assert isinstance(failure.error, errors.SkillChanged)
     assert (failure.code, failure.agent_reason) == (Code.FAILED_PRECONDITION, "SKILL_CHANGED")
 
@@ -245,7 +275,7 @@ async def test_an_answer_without_a_result_is_a_reply_without_one(book: Book) -> 
         return pb.ExecuteResponse()
 
     async with foreign(nothing) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         reply = await book.call(WORK)
     assert (reply.result, reply.endpoint, reply.spending) == (None, address, NOTHING_SPENT)
 
@@ -259,7 +289,7 @@ async def test_a_result_that_is_no_json_comes_as_it_is(book: Book) -> None:
         return response
 
     async with foreign(not_a_number) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         result = (await book.call(WORK)).result
     assert result is not None
     assert isinstance(result["x"], float)
@@ -317,11 +347,11 @@ class Counted:
 async def test_an_agent_without_streams_is_asked_for_one_once_for_as_long_as_it_is_listed(book: Book) -> None:
     agent, watcher = Counted(), RecordingWatcher(wants_progress=True)
     async with foreign(agent.execute, agent.stream) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         for _ in range(3):
             assert (await book.call(LONG_WORK, watcher=watcher)).result == {"done": True}
         assert (agent.streamed, agent.executed) == (1, 3)
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         await book.call(LONG_WORK, watcher=watcher)
     assert (agent.streamed, agent.executed) == (2, 4), "another process may run there, with streams"
     assert watcher.heard == [address] * 4
@@ -330,7 +360,7 @@ async def test_an_agent_without_streams_is_asked_for_one_once_for_as_long_as_it_
 async def test_an_agent_whose_server_does_not_know_the_rpc_is_called_without_progress(book: Book) -> None:
     watcher = RecordingWatcher(wants_progress=True)
     async with foreign(Counted().execute) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         assert (await book.call(LONG_WORK, watcher=watcher)).result == {"done": True}
     assert watcher.heard == [address]
 
@@ -341,7 +371,7 @@ async def test_what_a_skill_does_not_implement_after_progress_is_its_own_and_not
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "parcels are not built yet")
 
     async with foreign(stream=half) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         failure = await book.failure(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
     assert failure.code is Code.UNIMPLEMENTED
     assert failure.error.message == "parcels are not built yet"
@@ -354,7 +384,7 @@ async def test_a_stream_that_ends_without_a_result_is_a_reply_without_one(book: 
 
     watcher = RecordingWatcher(wants_progress=True)
     async with foreign(stream=forgetful) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         reply = await book.call(LONG_WORK, watcher=watcher)
     assert (reply.result, reply.endpoint, reply.spending) == (None, address, NOTHING_SPENT)
     assert watcher.heard == [address, (1, "done")]
@@ -372,7 +402,7 @@ async def test_the_result_of_a_stream_is_the_last_that_is_read_of_it(book: Book)
 
     watcher = RecordingWatcher(wants_progress=True)
     async with foreign(stream=talkative) as address, asyncio.timeout(PATIENCE_SECONDS):
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         reply = await book.call(LONG_WORK, watcher=watcher)
         await over.wait()
     assert (reply.result, reply.spending) == ({"done": True}, AgentSpending(llm_calls=3))
@@ -385,7 +415,7 @@ async def test_a_stream_that_does_not_end_after_its_result_keeps_nobody_waiting(
         await asyncio.Event().wait()
 
     async with foreign(stream=lingering) as address, asyncio.timeout(PATIENCE_SECONDS / 2):
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         reply = await book.call(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
     assert reply.result == {"done": True}
 
@@ -396,7 +426,7 @@ async def test_a_stream_that_fails_after_its_result_has_answered(book: Book) -> 
         await context.abort(grpc.StatusCode.INTERNAL, "could not say goodbye")
 
     async with foreign(stream=stumbling) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         reply = await book.call(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
     assert reply.result == {"done": True}
 
@@ -411,7 +441,7 @@ async def test_a_stream_is_left_to_end_by_itself(book: Book) -> None:
         ended.set()
 
     async with foreign(stream=tidy) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         await book.call(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
         assert ended.is_set()
 
@@ -423,7 +453,7 @@ async def test_what_a_stream_that_fails_has_spent_comes_with_its_failure(book: B
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no more words today")
 
     async with foreign(stream=in_vain) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         failure = await book.failure(LONG_WORK, watcher=RecordingWatcher(wants_progress=True))
     assert (failure.code, failure.spending) == (Code.RESOURCE_EXHAUSTED, AgentSpending(llm_calls=2))
 
@@ -438,7 +468,7 @@ async def test_progress_that_breaks_the_contract_is_passed_on_within_it(book: Bo
 
     watcher = RecordingWatcher(wants_progress=True)
     async with foreign(stream=boastful) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         await book.call(LONG_WORK, watcher=watcher)
     *small, long = watcher.heard[1:]
     assert small == [(fraction, "") for fraction in (None, None, None, None, 0.0, 1.0)]
@@ -453,7 +483,7 @@ async def test_a_stream_whose_agent_goes_away_was_sent_and_is_unreachable(book: 
         await asyncio.Event().wait()
 
     async with foreign(stream=hangs) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         calling = asyncio.create_task(book.failure(LONG_WORK, watcher=watcher))
         await watcher.progressed.wait()
     failure = await calling
@@ -470,7 +500,7 @@ async def test_closing_the_caller_ends_a_stream_in_flight_as_unreachable(book: B
         await asyncio.Event().wait()
 
     async with foreign(stream=hangs) as address:
-        book.register("foreign_agent", address)
+        await book.register(address, WORK, LONG_WORK)
         calling = asyncio.create_task(book.failure(LONG_WORK, watcher=watcher))
         await watcher.progressed.wait()
         await book.caller.close()

@@ -23,6 +23,8 @@ class AgentCall:
     item_index: int | None
     attempt: int
     idempotency_key: str
+    tried: frozenset[str] = frozenset()
+    """Addresses that earlier attempts were sent to; another one is preferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class AgentCaller(Protocol):
     """Cancelling `call` cancels the skill at the agent."""
 
     async def call(self, call: AgentCall, deadline: Deadline, watcher: CallWatcher) -> AgentReply:
-        """Send one attempt to an endpoint of the skill's agent.
+        """Send one attempt to an endpoint that has the skill with the same schemas and effect; wait for one a while.
 
         Progress is asked for where the watcher wants it and the skill's card says that there is some; of an agent that
         turns out to have none it is not asked for again.
