@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
+from agentmesh.addresses import read_target
 from agentmesh.agent.membership import Membership
 from agentmesh.agent.repeats import Repeats
 from agentmesh.agent.servicer import AgentServicer
@@ -51,7 +52,7 @@ class Options:
 
     listen: str = "127.0.0.1:0"
     orchestrator: str | None = None
-    """Where to register; None: nowhere."""
+    """Where to register, as `host:port` or several, see `agentmesh.addresses`; None: nowhere."""
     advertise: str | None = None
     """Address to register; None: the one that it listens on."""
     ttl_seconds: float | None = None
@@ -188,7 +189,9 @@ async def _membership(program: Program, options: Options, server: MeshServer) ->
         return
     if options.advertise is None and options.listens_everywhere:
         raise ValueError(f"{options.listen} is no address to connect to; say which one to register (advertise)")
-    channel = open_channel(options.orchestrator, peer=f"orchestrator at {options.orchestrator}")
+    target = read_target(options.orchestrator)
+    peer = f"orchestrator at {options.orchestrator}"
+    channel = open_channel(target.uri, peer=peer, orchestrators=target.several)
     async with channel:
         yield Membership(
             registry_service_pb2_grpc.RegistryStub(channel),

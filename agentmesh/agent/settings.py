@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from agentmesh.addresses import read_target
 from agentmesh.agent.running import DEFAULT_GRACE_SECONDS, Options
 from agentmesh.env import Environment
 from agentmesh.telemetry.logs import LEVELS
@@ -25,10 +26,11 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read AGENTMESH_*.
 
-    ORCHESTRATOR_ADDRESS: where to register (127.0.0.1:50051). AGENT_LISTEN: `host:port`, port 0 is chosen by the kernel
-    (127.0.0.1:0). AGENT_ADVERTISE: the address to register (where it listens). AGENT_TTL_SECONDS: of the lease, 1 to
-    3600 (15). ALLOW_PLAINTEXT: 1 to listen without TLS where other machines connect (0). DRAIN_SECONDS: how long calls
-    in flight may go on after the first signal (30). LOG_LEVEL: debug, info, warning, error or critical (info).
+    ORCHESTRATOR_ADDRESS: where to register; several as `agentmesh.addresses` has them (127.0.0.1:50051). AGENT_LISTEN:
+    `host:port`, port 0 is chosen by the kernel (127.0.0.1:0). AGENT_ADVERTISE: the address to register (where it
+    listens). AGENT_TTL_SECONDS: of the lease, 1 to 3600 (15). ALLOW_PLAINTEXT: 1 to listen without TLS where other
+    machines connect (0). DRAIN_SECONDS: how long calls in flight may go on after the first signal (30). LOG_LEVEL:
+    debug, info, warning, error or critical (info).
 
     Raises:
         EnvironmentInvalid: With every problem.
@@ -45,5 +47,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     log_level = env.choice("AGENTMESH_LOG_LEVEL", "info", LEVELS)
     if options.listens_everywhere and options.advertise is None:
         env.problem("AGENTMESH_AGENT_ADVERTISE", f"is needed, because {options.listen} is no address to connect to")
+    try:
+        read_target(options.orchestrator or "")
+    except ValueError as error:
+        env.problem("AGENTMESH_ORCHESTRATOR_ADDRESS", str(error))
     env.check()
     return Settings(options, log_level)

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
+from agentmesh.addresses import read_target
 from agentmesh.cards import Effect
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
@@ -42,6 +43,10 @@ def _address(value: str) -> str:
         raise typer.BadParameter("must be host:port, unix:/path or another gRPC target")
     if value.startswith(("http:", "https:")):
         raise typer.BadParameter("must be host:port without a scheme: this is gRPC, no web page")
+    try:
+        read_target(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     port = value.rpartition(":")[2]
     if port.isdecimal() and int(port) > _HIGHEST_PORT:  # gRPC would take the remainder of 65536
         raise typer.BadParameter(f"has port {port}, and {_HIGHEST_PORT} is the highest")
@@ -77,7 +82,7 @@ Address = Annotated[
         show_default=True,
         metavar="HOST:PORT",
         callback=_address,
-        help="Where the orchestrator serves.",
+        help="Where the orchestrator serves; several with commas between them.",
     ),
 ]
 Token = Annotated[

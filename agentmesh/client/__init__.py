@@ -12,10 +12,31 @@ What goes wrong is raised as an exception of `agentmesh.errors`.
 """
 
 from agentmesh.cards import Effect
-from agentmesh.client.agents import AgentInfo, EndpointInfo, Listing, SkillInfo
+from agentmesh.client.agents import (
+    AgentChange,
+    AgentChanged,
+    AgentInfo,
+    AgentRemoved,
+    AgentsListed,
+    EndpointInfo,
+    EndpointsReported,
+    Listing,
+    SkillInfo,
+    UnknownChange,
+)
+from agentmesh.client.async_agents import AsyncAgentChanges
 from agentmesh.client.async_client import AsyncMeshClient
 from agentmesh.client.async_events import AsyncRunEvents
-from agentmesh.client.enums import AnswerSource, Mode, PlanSource, RunOutcome, RunState, StepOutcome, StepReason
+from agentmesh.client.enums import (
+    AnswerSource,
+    EndpointState,
+    Mode,
+    PlanSource,
+    RunOutcome,
+    RunState,
+    StepOutcome,
+    StepReason,
+)
 from agentmesh.client.events import (
     Accepted,
     AnswerReset,
@@ -29,6 +50,7 @@ from agentmesh.client.events import (
     UnknownEvent,
 )
 from agentmesh.client.options import AskOptions, Budget, ExecuteOptions, Role, RunOptions, Turn
+from agentmesh.client.sync_agents import AgentChanges
 from agentmesh.client.sync_client import MeshClient
 from agentmesh.client.sync_events import RunEvents
 from agentmesh.client.values import (
@@ -45,18 +67,26 @@ from agentmesh.client.values import (
 
 __all__ = [
     "Accepted",
+    "AgentChange",
+    "AgentChanged",
+    "AgentChanges",
     "AgentInfo",
+    "AgentRemoved",
     "AgentSpending",
+    "AgentsListed",
     "Answer",
     "AnswerReset",
     "AnswerSource",
     "AnswerToken",
     "AskOptions",
+    "AsyncAgentChanges",
     "AsyncMeshClient",
     "AsyncRunEvents",
     "Budget",
     "Effect",
     "EndpointInfo",
+    "EndpointState",
+    "EndpointsReported",
     "ExecuteOptions",
     "Finished",
     "ItemReport",
@@ -83,6 +113,7 @@ __all__ = [
     "StepStarted",
     "Timings",
     "Turn",
+    "UnknownChange",
     "UnknownEvent",
     "Usage",
 ]

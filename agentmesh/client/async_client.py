@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from agentmesh.addresses import read_target
 from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.agents import Listing
+from agentmesh.client.async_agents import AsyncAgentChanges
 from agentmesh.client.async_events import AsyncRunEvents
 from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
-from agentmesh.client.reading_agents import read_listing
+from agentmesh.client.reading_agents import WholeListing, read_listing
+from agentmesh.client.turns import Turns
 from agentmesh.client.values import Answer, RoutedPlan, RunRecord, RunSummary
+from agentmesh.errors import MeshError
 from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject
 from agentmesh.transport.channel import open_channel
 from agentmesh.v1.orchestrator_service_pb2 import AskStreamRequest, ListRunsRequest
@@ -26,12 +30,17 @@ from agentmesh.v1.registry_service_pb2_grpc import RegistryStub
 from agentmesh.v1.run_pb2 import AskResponse
 
 if TYPE_CHECKING:
+    import grpc.aio
+
     from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorAsyncStub
     from agentmesh.v1.registry_service_pb2_grpc import RegistryAsyncStub
 
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
 
 class AsyncMeshClient:
-    """Asks one orchestrator; make it inside the running event loop, and close it, or use `async with`.
+    """Asks an orchestrator, or several; make it inside the running event loop, and close it, or use `async with`.
 
     Methods raise exceptions of `agentmesh.errors`: `Unreachable` where nothing answers, else what the orchestrator
     says. A task that is cancelled while it waits cancels the work in the mesh. Without `timeout_seconds` the server's
@@ -39,13 +48,23 @@ class AsyncMeshClient:
 
     Args:
         address: `host:port`, `ipv4:...`, `ipv6:[...]:port`, `dns:///...` or `unix:/path`; it connects with the first
-            call.
+            call. Several orchestrators are IP addresses with commas between them, or `dns:///name:port`, all that
+            the name stands for: calls go round them. What one of them refuses because it is leaving goes to another,
+            and so does what got no answer, if it only reads or has a `request_id`; a stream only before it began.
+            Runs are known to the orchestrator that answers them.
         token: Bearer token that names the caller, whose runs are its own. Empty: `anonymous`.
+
+    Raises:
+        ValueError: The address is a list of something that cannot be listed.
     """
 
     def __init__(self, address: str, *, token: str = "") -> None:
         self._peer = f"the orchestrator at {address}"
-        self._channel = open_channel(address, peer=self._peer, metadata=metadata_of(token))
+        target = read_target(address)
+        self._several = target.several
+        self._channel = open_channel(
+            target.uri, peer=self._peer, metadata=metadata_of(token), orchestrators=target.several
+        )
         self._orchestrator: OrchestratorAsyncStub = OrchestratorStub(self._channel)
         self._registry: RegistryAsyncStub = RegistryStub(self._channel)
 
@@ -63,14 +82,19 @@ class AsyncMeshClient:
     async def ask(self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[AskOptions]) -> Answer:
         """Ask a question; see `AskOptions`."""
         request = requests.ask_request(query, **options)
-        return await _read_answer(await self._orchestrator.Ask(request, timeout=timeout_seconds))
+        safe = bool(request.request_id)
+        return await _read_answer(await self._call(self._orchestrator.Ask, request, timeout_seconds, safe=safe))
 
     def ask_stream(
         self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[AskOptions]
     ) -> AsyncRunEvents:
         """As `ask`, with what happens on the way. Leaving the loop ends the run, unless it is to `keep_running`."""
         request = AskStreamRequest(ask=requests.ask_request(query, **options))
-        return AsyncRunEvents(lambda: self._orchestrator.AskStream(request, timeout=timeout_seconds), self._peer)
+        return AsyncRunEvents(
+            lambda timeout: self._orchestrator.AskStream(request, timeout=timeout),
+            self._peer,
+            self._turns(timeout_seconds, safe=bool(request.ask.request_id)),
+        )
 
     async def plan(
         self,
@@ -83,14 +107,15 @@ class AsyncMeshClient:
     ) -> RoutedPlan:
         """Return what would run for a question; nothing runs."""
         request = requests.plan_request(query, history=history, allowed_skills=allowed_skills, max_effect=max_effect)
-        return reading.read_plan(await self._orchestrator.Plan(request, timeout=timeout_seconds))
+        return reading.read_plan(await self._call(self._orchestrator.Plan, request, timeout_seconds))
 
     async def execute_plan(
         self, plan: JsonObject, *, timeout_seconds: float | None = None, **options: Unpack[ExecuteOptions]
     ) -> Answer:
         """Run a plan in the plan language; see `ExecuteOptions`."""
         request = requests.execute_plan_request(plan, **options)
-        response = await self._orchestrator.ExecutePlan(request, timeout=timeout_seconds)
+        safe = bool(request.request_id)
+        response = await self._call(self._orchestrator.ExecutePlan, request, timeout_seconds, safe=safe)
         return await _read_answer(response.result)
 
     async def get_run(
@@ -98,7 +123,7 @@ class AsyncMeshClient:
     ) -> RunRecord:
         """Return a run with its results; with `step_id` (and `item_index`) only that of the step (the item)."""
         request = requests.get_run_request(run_id, step_id, item_index)
-        response = await self._orchestrator.GetRun(request, timeout=timeout_seconds)
+        response = await self._call(self._orchestrator.GetRun, request, timeout_seconds)
         return reading.read_run(response.run, self._peer)
 
     def list_runs(
@@ -136,28 +161,69 @@ class AsyncMeshClient:
         """Return the events of a run after the first so many: those that have been, then those to come."""
         request = requests.watch_run_request(run_id, after_sequence)
         return AsyncRunEvents(
-            lambda: self._orchestrator.WatchRun(request, timeout=timeout_seconds),
+            lambda timeout: self._orchestrator.WatchRun(request, timeout=timeout),
             self._peer,
+            self._turns(timeout_seconds),
             after_sequence=after_sequence,
         )
 
     async def cancel_run(self, run_id: str, *, timeout_seconds: float | None = None) -> RunState:
         """Cancel a run for everybody who waits for it; return CANCELLED, or the state in which it had ended before."""
         request = requests.cancel_run_request(run_id)
-        return reading.read_state((await self._orchestrator.CancelRun(request, timeout=timeout_seconds)).state)
+        return reading.read_state((await self._call(self._orchestrator.CancelRun, request, timeout_seconds)).state)
 
     async def list_agents(self, *, timeout_seconds: float | None = None) -> Listing:
-        """Return who is in the mesh now."""
-        return read_listing(await self._registry.ListAgents(ListAgentsRequest(), timeout=timeout_seconds))
+        """Return who is in the mesh now, asking for as many pages as there are, `timeout_seconds` for each."""
+        request, whole = ListAgentsRequest(), WholeListing()
+        while token := whole.add(await self._call(self._registry.ListAgents, request, timeout_seconds)):
+            request.page_token = token
+        return await asyncio.to_thread(read_listing, whole.message)
+
+    def watch_agents(
+        self, *, report_seconds: float | None = None, timeout_seconds: float | None = None
+    ) -> AsyncAgentChanges:
+        """Return who is in the mesh now, then each change of that, until the reader leaves or the orchestrator does.
+
+        Args:
+            report_seconds: How often to say as well how the endpoints do, 0.1 to 3600; None: never.
+            timeout_seconds: For all of it; None: no limit.
+        """
+        request = requests.watch_agents_request(report_seconds)
+        return AsyncAgentChanges(
+            lambda timeout: self._registry.WatchAgents(request, timeout=timeout),
+            self._peer,
+            self._turns(timeout_seconds),
+        )
 
     async def _runs(self, request: ListRunsRequest, timeout_seconds: float | None) -> AsyncIterator[RunSummary]:
         while True:
-            page = await self._orchestrator.ListRuns(request, timeout=timeout_seconds)
+            page = await self._call(self._orchestrator.ListRuns, request, timeout_seconds)
             for run in page.runs:
                 yield reading.read_summary(run)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        timeout_seconds: float | None,
+        *,
+        safe: bool = True,
+    ) -> _Response:
+        turns = self._turns(timeout_seconds, safe=safe)
+        while True:
+            try:
+                return await method(request, timeout=turns.timeout())
+            except MeshError as error:
+                pause = turns.pause_after(error)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    def _turns(self, timeout_seconds: float | None, *, safe: bool = True) -> Turns:
+        return Turns(several=self._several, safe=safe, timeout_seconds=timeout_seconds)
 
 
 async def _read_answer(message: AskResponse) -> Answer:

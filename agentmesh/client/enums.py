@@ -28,6 +28,16 @@ class PlanSource(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class EndpointState(StrEnum):
+    """Whether an orchestrator sends calls to an endpoint; registry_service.proto (EndpointState)."""
+
+    SERVING = "SERVING"
+    NOT_SERVING = "NOT_SERVING"
+    SILENT = "SILENT"
+    EJECTED = "EJECTED"
+    UNKNOWN = "UNKNOWN"
+
+
 class RunOutcome(StrEnum):
     """How a run ended, for the person who asked; run.proto (RunOutcome)."""
 

@@ -20,7 +20,7 @@ from agentmesh.client.options import Budget, Role, Turn
 from agentmesh.client.plans import plan_message
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json
-from agentmesh.v1 import card_pb2, run_pb2
+from agentmesh.v1 import card_pb2, registry_service_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 
 _ROLES: Final = {Role.USER: pb.ROLE_USER, Role.ASSISTANT: pb.ROLE_ASSISTANT}
@@ -135,6 +135,14 @@ def cancel_run_request(run_id: str) -> pb.CancelRunRequest:
     return pb.CancelRunRequest(run_id=_text("run_id", run_id))
 
 
+def watch_agents_request(report_seconds: float | None) -> registry_service_pb2.WatchAgentsRequest:
+    request = registry_service_pb2.WatchAgentsRequest()
+    if report_seconds is not None:
+        with _carried("report_seconds"):
+            request.report_interval.FromNanoseconds(round(report_seconds * 1e9))
+    return request
+
+
 def _text(field: str, value: str) -> str:
     """Bytes of a command line that are no UTF-8 arrive as halves of surrogate pairs, which no message carries."""
     try:
@@ -191,7 +199,7 @@ def _carried(field: str) -> Iterator[None]:
     """Protobuf refuses what the type of a field cannot hold, as a negative number, in words of its own."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # OverflowError: infinity
         raise _not_carried(field, f"cannot be sent: {error}") from None
 
 

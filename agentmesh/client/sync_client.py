@@ -6,6 +6,7 @@ other's way inside grpc.aio.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
@@ -13,17 +14,21 @@ from typing import Self, TypeVar, Unpack
 
 import grpc
 
+from agentmesh.addresses import read_target
 from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.agents import Listing
 from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
-from agentmesh.client.reading_agents import read_listing
+from agentmesh.client.reading_agents import WholeListing, read_listing
 from agentmesh.client.rpc_errors import from_threaded
+from agentmesh.client.sync_agents import AgentChanges
 from agentmesh.client.sync_events import RunEvents
+from agentmesh.client.turns import Turns
 from agentmesh.client.values import Answer, RoutedPlan, RunRecord, RunSummary
 from agentmesh.deadline import timeout_of_call
+from agentmesh.errors import MeshError
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
 from agentmesh.v1.orchestrator_service_pb2 import AskStreamRequest, ListRunsRequest
@@ -36,7 +41,7 @@ _Response = TypeVar("_Response")
 
 
 class MeshClient:
-    """Asks one orchestrator; close it, or use `with`. May be shared by threads.
+    """Asks an orchestrator, or several; close it, or use `with`. May be shared by threads.
 
     Methods raise exceptions of `agentmesh.errors`: `Unreachable` where nothing answers, else what the orchestrator
     says. Ctrl-C while one waits cancels the work in the mesh. Without `timeout_seconds` the server's maximum applies
@@ -44,15 +49,23 @@ class MeshClient:
 
     Args:
         address: `host:port`, `ipv4:...`, `ipv6:[...]:port`, `dns:///...` or `unix:/path`; it connects with the first
-            call.
+            call. Several orchestrators are IP addresses with commas between them, or `dns:///name:port`, all that
+            the name stands for: calls go round them. What one of them refuses because it is leaving goes to another,
+            and so does what got no answer, if it only reads or has a `request_id`; a stream only before it began.
+            Runs are known to the orchestrator that answers them.
         token: Bearer token that names the caller, whose runs are its own. Empty: `anonymous`.
+
+    Raises:
+        ValueError: The address is a list of something that cannot be listed.
     """
 
     def __init__(self, address: str, *, token: str = "") -> None:
         self._peer = f"the orchestrator at {address}"
         self._metadata = tuple(metadata_of(token).items())
-        options = (*channel_options(MAX_MESSAGE_BYTES), *proxy_options(address))
-        self._channel = grpc.insecure_channel(address, options=options)
+        target = read_target(address)
+        self._several = target.several
+        core = channel_options(MAX_MESSAGE_BYTES, orchestrators=target.several)
+        self._channel = grpc.insecure_channel(target.uri, options=(*core, *proxy_options(target.uri)))
         self._orchestrator = OrchestratorStub(self._channel)
         self._registry = RegistryStub(self._channel)
 
@@ -70,7 +83,8 @@ class MeshClient:
     def ask(self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[AskOptions]) -> Answer:
         """Ask a question; see `AskOptions`."""
         request = requests.ask_request(query, **options)
-        return reading.read_answer(self._call(self._orchestrator.Ask, request, timeout_seconds))
+        safe = bool(request.request_id)
+        return reading.read_answer(self._call(self._orchestrator.Ask, request, timeout_seconds, safe=safe))
 
     def ask_stream(
         self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[AskOptions]
@@ -78,10 +92,11 @@ class MeshClient:
         """As `ask`, with what happens on the way. Leaving the loop ends the run, unless it is to `keep_running`."""
         request = AskStreamRequest(ask=requests.ask_request(query, **options))
         return RunEvents(
-            lambda: self._orchestrator.AskStream(
-                request, timeout=self._timeout(timeout_seconds), metadata=self._metadata
+            lambda timeout: self._orchestrator.AskStream(
+                request, timeout=self._timeout(timeout), metadata=self._metadata
             ),
             self._peer,
+            self._turns(timeout_seconds, safe=bool(request.ask.request_id)),
         )
 
     def plan(
@@ -102,7 +117,9 @@ class MeshClient:
     ) -> Answer:
         """Run a plan in the plan language; see `ExecuteOptions`."""
         request = requests.execute_plan_request(plan, **options)
-        return reading.read_answer(self._call(self._orchestrator.ExecutePlan, request, timeout_seconds).result)
+        safe = bool(request.request_id)
+        response = self._call(self._orchestrator.ExecutePlan, request, timeout_seconds, safe=safe)
+        return reading.read_answer(response.result)
 
     def get_run(
         self, run_id: str, *, step_id: str = "", item_index: int | None = None, timeout_seconds: float | None = None
@@ -144,10 +161,11 @@ class MeshClient:
         """Return the events of a run after the first so many: those that have been, then those to come."""
         request = requests.watch_run_request(run_id, after_sequence)
         return RunEvents(
-            lambda: self._orchestrator.WatchRun(
-                request, timeout=self._timeout(timeout_seconds), metadata=self._metadata
+            lambda timeout: self._orchestrator.WatchRun(
+                request, timeout=self._timeout(timeout), metadata=self._metadata
             ),
             self._peer,
+            self._turns(timeout_seconds),
             after_sequence=after_sequence,
         )
 
@@ -157,8 +175,29 @@ class MeshClient:
         return reading.read_state(self._call(self._orchestrator.CancelRun, request, timeout_seconds).state)
 
     def list_agents(self, *, timeout_seconds: float | None = None) -> Listing:
-        """Return who is in the mesh now."""
-        return read_listing(self._call(self._registry.ListAgents, ListAgentsRequest(), timeout_seconds))
+        """Return who is in the mesh now, asking for as many pages as there are, `timeout_seconds` for each."""
+        request, whole = ListAgentsRequest(), WholeListing()
+        while token := whole.add(self._call(self._registry.ListAgents, request, timeout_seconds)):
+            request.page_token = token
+        return read_listing(whole.message)
+
+    def watch_agents(
+        self, *, report_seconds: float | None = None, timeout_seconds: float | None = None
+    ) -> AgentChanges:
+        """Return who is in the mesh now, then each change of that, until the reader leaves or the orchestrator does.
+
+        Args:
+            report_seconds: How often to say as well how the endpoints do, 0.1 to 3600; None: never.
+            timeout_seconds: For all of it; None: no limit.
+        """
+        request = requests.watch_agents_request(report_seconds)
+        return AgentChanges(
+            lambda timeout: self._registry.WatchAgents(
+                request, timeout=self._timeout(timeout), metadata=self._metadata
+            ),
+            self._peer,
+            self._turns(timeout_seconds),
+        )
 
     def _runs(self, request: ListRunsRequest, timeout_seconds: float | None) -> Iterator[RunSummary]:
         while True:
@@ -174,6 +213,24 @@ class MeshClient:
         method: grpc.UnaryUnaryMultiCallable[_Request, _Response],
         request: _Request,
         timeout_seconds: float | None,
+        *,
+        safe: bool = True,
+    ) -> _Response:
+        turns = self._turns(timeout_seconds, safe=safe)
+        while True:
+            try:
+                return self._call_once(method, request, turns.timeout())
+            except MeshError as error:
+                pause = turns.pause_after(error)
+                if pause is None:
+                    raise
+            time.sleep(pause)
+
+    def _call_once(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        timeout_seconds: float | None,
     ) -> _Response:
         call = method.future(request, timeout=self._timeout(timeout_seconds), metadata=self._metadata)
         try:
@@ -182,6 +239,9 @@ class MeshClient:
             raise from_threaded(error, self._peer) from error
         finally:
             call.cancel()  # after Ctrl-C the server must hear of it; changes nothing for a call that has ended
+
+    def _turns(self, timeout_seconds: float | None, *, safe: bool = True) -> Turns:
+        return Turns(several=self._several, safe=safe, timeout_seconds=timeout_seconds)
 
     def _timeout(self, seconds: float | None) -> float | None:
         return timeout_of_call(self._peer, seconds)

@@ -86,9 +86,9 @@ _OVER_SIZE: Final = re.compile(
     r"(?:(CLIENT|SERVER): )?\b(sent|received) message larger than max \((\d+) vs\. (\d+)\)", re.IGNORECASE
 )
 _OF_THE_CORE: Final = re.compile(
-    r"failed to connect to|connections to all backends failing|errors resolving |Failed to create XdsClient|empty address list|Stream removed|Socket closed"
-    r"|Connection reset|Broken pipe|recvmsg|Transport closed|GOAWAY|Cancelling all calls|keepalive|ping timeout"
-    r"|Received RST_STREAM|Endpoint closing",
+    r"failed to connect to|connections to all backends failing|errors resolving |Failed to create XdsClient"
+    r"|empty address list|Stream removed|Socket closed|Connection reset|Broken pipe|recvmsg|Transport closed|GOAWAY"
+    r"|Cancelling all calls|keepalive|ping timeout|Received RST_STREAM|Endpoint closing",
     re.IGNORECASE,
 )
 """How texts begin that the gRPC core makes of a connection: not a peer's words, and nothing for callers."""

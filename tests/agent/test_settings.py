@@ -43,6 +43,12 @@ def test_every_interface_is_no_address_to_register(listen: str) -> None:
         read_settings({"AGENTMESH_AGENT_LISTEN": listen})
 
 
+def test_several_orchestrators_are_a_list_of_ip_addresses() -> None:
+    assert read_settings({"AGENTMESH_ORCHESTRATOR_ADDRESS": "10.0.0.1:50051,10.0.0.2:50051"}).options.orchestrator
+    with pytest.raises(EnvironmentInvalid, match="AGENTMESH_ORCHESTRATOR_ADDRESS: one:1 cannot be one of several"):
+        read_settings({"AGENTMESH_ORCHESTRATOR_ADDRESS": "one:1,two:2"})
+
+
 def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(EnvironmentInvalid) as invalid:
         read_settings(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from agentmesh import errors
-from agentmesh.transport.server import Service, build_server
+from agentmesh.transport.server import MeshServer, Service, build_server
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2 as registry_pb
 from agentmesh.v1 import run_event_pb2, run_pb2
@@ -21,7 +21,7 @@ from agentmesh.v1.registry_service_pb2_grpc import RegistryServicer, add_Registr
 _Response = TypeVar("_Response", bound=Message)
 
 
-Scripted = run_event_pb2.RunEvent | errors.MeshError | asyncio.Event
+Scripted = run_event_pb2.RunEvent | registry_pb.WatchAgentsResponse | errors.MeshError | asyncio.Event
 """Of a stream: sent, raised, or waited for."""
 
 
@@ -30,6 +30,7 @@ class ScriptedMesh:
 
     def __init__(self) -> None:
         self.address = ""
+        self.server: MeshServer | None = None
         self.answer: Message | errors.MeshError | None = None
         """None: the request is never answered."""
         self.answers: deque[Message] = deque()
@@ -58,13 +59,13 @@ class ScriptedMesh:
         assert isinstance(self.answer, kind)
         return self.answer
 
-    async def stream(self, request: Message, context: Any) -> AsyncGenerator[run_event_pb2.RunEvent, None]:  # noqa: ANN401
+    async def stream(self, request: Message, context: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
         self._note(request, context)
         done = False
         try:
             for item in self._script():
                 match item:
-                    case run_event_pb2.RunEvent():
+                    case Message():
                         yield item
                     case errors.MeshError():
                         done = True
@@ -148,8 +149,15 @@ class _Registry(RegistryServicer):
     def Deregister(self, request: Any, context: Any) -> Any:  # noqa: ANN401
         raise errors.FieldNotSupported("not scripted")
 
-    def WatchAgents(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def WatchAgents(
+        self,
+        request: registry_pb.WatchAgentsRequest,
+        context: Any,  # noqa: ANN401
+    ) -> AsyncIterator[registry_pb.WatchAgentsResponse]:
+        async with aclosing(self._mesh.stream(request, context)) as changes:
+            async for change in changes:
+                assert isinstance(change, registry_pb.WatchAgentsResponse)
+                yield change
 
 
 @asynccontextmanager
@@ -164,7 +172,8 @@ async def scripted_mesh() -> AsyncIterator[ScriptedMesh]:
         ],
     )
     await server.start()
-    mesh.address = server.address
+    await server.set_serving("agentmesh.v1.Registry")
+    mesh.server, mesh.address = server, server.address
     try:
         yield mesh
     finally:

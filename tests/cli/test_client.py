@@ -30,7 +30,7 @@ from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, Violation, ViolationReason
 from agentmesh.plan_messages import plan_to_json
 from agentmesh.transport.status import to_status
-from agentmesh.v1 import card_pb2, plan_pb2, run_pb2
+from agentmesh.v1 import card_pb2, plan_pb2, registry_service_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from tests.cli import samples
 from tests.cli.command import run
@@ -332,6 +332,7 @@ async def test_a_large_answer_arrives_whole(mesh: ScriptedMesh, call: Call) -> N
 @pytest.mark.parametrize(
     ("ours", "contract"),
     [
+        (api.EndpointState, registry_service_pb2.EndpointState.DESCRIPTOR),
         (api.Mode, plan_pb2.Mode.DESCRIPTOR),
         (api.PlanSource, plan_pb2.PlanSource.DESCRIPTOR),
         (api.RunOutcome, run_pb2.RunOutcome.DESCRIPTOR),
