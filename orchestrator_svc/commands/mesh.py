@@ -18,6 +18,7 @@ from agentmesh.client import AgentInfo, MeshClient
 from agentmesh.errors import MeshError
 from agentmesh.transport.options import proxy_options
 from orchestrator_svc.commands.processes import Child, Processes
+from orchestrator_svc.config.addresses import OFF
 
 AGENTS: Final = ("data_agent", "analytics_agent", "config_agent")
 """Names as they register; the module of each is `agent_svcs.<name>`, which only its own process imports."""
@@ -59,18 +60,21 @@ class LocalMesh:
         self.processes = Processes(logs)
         self.orchestrator: Child | None = None
         self.address = ""
+        self.http = ""
+        """Where the orchestrator serves HTTP; empty for nowhere."""
 
-    def start(self, listen: str, ready: Callable[[str, str], None]) -> None:
+    def start(self, listen: str, ready: Callable[[str, str], None], *, http: str = "") -> None:
         """Start everything and wait until all of it can be asked.
 
         Args:
             listen: Where the orchestrator is to serve; port 0 takes a free one.
+            http: Where it is to serve HTTP; empty leaves that to its configuration.
             ready: Called with name and address of each process when it is ready.
 
         Raises:
             MeshDidNotStart: A process ended, or something was missing when the time was up.
         """
-        self._start_orchestrator(listen)
+        self._start_orchestrator({"AGENTMESH_LISTEN": listen} | ({"AGENTMESH_HTTP_LISTEN": http} if http else {}))
         ready("orchestrator", self.address)
         self._start_agents()
         self._wait_for_agents(ready)
@@ -83,8 +87,8 @@ class LocalMesh:
         first = [] if self.orchestrator is None else [self.orchestrator]
         return self.processes.stop([first], grace_seconds=grace_seconds, hurry=hurry)
 
-    def _start_orchestrator(self, listen: str) -> None:
-        environment = {**self._environment, "AGENTMESH_LISTEN": listen}
+    def _start_orchestrator(self, addresses: Mapping[str, str]) -> None:
+        environment = {**self._environment, **addresses}
         self.orchestrator = self.processes.start("orchestrator", "orchestrator_svc", environment)
         self._wait_for("the orchestrator", self._finds_address)
 
@@ -142,6 +146,7 @@ class LocalMesh:
                 continue
             if isinstance(entry, dict) and entry.get("event") == _LISTENING:
                 self.address = _reachable(str(entry["address"]))
+                self.http = "" if entry["http"] == OFF else _reachable(str(entry["http"]))
                 return True
         return False
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from agentmesh.cli.options import DEFAULT_ADDRESS
 from agentmesh.cli.exits import CommandFailed, ExitCode
+from agentmesh.cli.options import DEFAULT_ADDRESS
 from agentmesh.cli.output import Output, open_output
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, is_taken, process_environment
 from orchestrator_svc.commands.processes import POLL_SECONDS, Child, LogFollower
@@ -77,14 +77,17 @@ def run_up(*, logs: Path | None, verbose: bool) -> ExitCode:
     output = open_output()
     for warning in loaded.warnings:
         output.line(("warning: ", "yellow"), warning)
-    listen = _where_to_listen(loaded, output)
+    listen = _where_to_listen("listen", loaded.config.listen, loaded, output)
+    http = loaded.config.http_address if listen == loaded.config.listen else None
+    if http is not None:
+        http = _where_to_listen("http_listen", http, loaded, output)
     directory = _log_directory(logs)
     with StopSignals() as signals:
         mesh = LocalMesh(process_environment(), directory, lambda: signals.count > 0)
         watched = _Watched(mesh, LogFollower() if verbose else None, output)
         try:
-            mesh.start(listen, readiness_lines(output))
-            _show_how_to_ask(output, mesh.address, directory, kept=logs is not None)
+            mesh.start(listen, readiness_lines(output), http=http or "")
+            _show_how_to_ask(output, mesh, directory, kept=logs is not None)
             watched.until(lambda: signals.count > 0)
         except KeyboardInterrupt:
             pass  # a signal during the start
@@ -110,14 +113,13 @@ def _stop(mesh: LocalMesh, signals: StopSignals, grace_seconds: float, output: O
     return stopped
 
 
-def _where_to_listen(loaded: LoadedConfig, output: Output) -> str:
-    listen = loaded.config.listen
+def _where_to_listen(setting: str, listen: str, loaded: LoadedConfig, output: Output) -> str:
     if not is_taken(listen):
         return listen
-    if "listen" in loaded.sources:
+    if setting in loaded.sources:
         raise CommandFailed(
             f"something else listens at {listen}",
-            details=[f"set by {loaded.sources['listen']}"],
+            details=[f"set by {loaded.sources[setting]}"],
             advice="stop it, or choose another address; port 0 takes a free one",
         )
     output.line(("note: ", "yellow"), f"something else listens at {listen}, so a free port is taken")
@@ -134,7 +136,8 @@ def _log_directory(logs: Path | None) -> Path:
     return logs
 
 
-def _show_how_to_ask(output: Output, address: str, directory: Path, *, kept: bool) -> None:
+def _show_how_to_ask(output: Output, mesh: LocalMesh, directory: Path, *, kept: bool) -> None:
+    address = mesh.address
     ask = json.dumps({"query": _QUESTION})
     execute = json.dumps({"plan": _PLAN, "answerFormat": "ANSWER_FORMAT_RAW"})
     output.line(
@@ -148,6 +151,10 @@ def _show_how_to_ask(output: Output, address: str, directory: Path, *, kept: boo
     output.line(f"grpcurl -plaintext {address} agentmesh.v1.Registry/ListAgents")
     output.line(f"grpcurl -plaintext -d {shlex.quote(ask)} {address} agentmesh.v1.Orchestrator/Ask")
     output.line(f"grpcurl -plaintext -d {shlex.quote(execute)} {address} agentmesh.v1.Orchestrator/ExecutePlan")
+    if mesh.http:
+        output.heading("or with curl")
+        url = f"http://{mesh.http}/agentmesh.v1.Orchestrator/Ask"
+        output.line(f"curl -H 'content-type: application/json' -d {shlex.quote(ask)} {url}")
     output.line()
     output.line(("Ctrl-C stops all of it.", "dim"))
 

@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,7 @@ def test_the_lines_to_paste_work_and_a_process_that_dies_is_told() -> None:
         assert answer.outcome is RunOutcome.COMPLETE
         assert [step.step_id for step in answer.steps] == ["scan", "conf", "each"]
         assert len(answer.steps[2].items) == 2
+        assert _posted(up)["outcome"] == "RUN_OUTCOME_COMPLETE"
         up.child("agent_svcs.config_agent").kill()
         up.until("config_agent was ended by SIGKILL; its last lines:")
         up.child("orchestrator_svc").kill()
@@ -136,6 +138,27 @@ def test_the_lines_to_paste_work_and_a_process_that_dies_is_told() -> None:
         assert "2 processes stopped\nerror: orchestrator was ended by SIGKILL\n  {" in shown
         assert up.process.returncode == 1
         assert up.alive() == []
+
+
+def _posted(up: Up) -> dict[str, object]:
+    """Do what the line for curl does; curl itself need not be there."""
+    program, header, content_type, data, body, url = shlex.split(up.line("curl"))
+    assert (program, header, data) == ("curl", "-H", "-d")
+    name, value = content_type.split(": ")
+    request = urllib.request.Request(url, body.encode(), {name: value}, method="POST")  # noqa: S310 - of this machine
+    with urllib.request.urlopen(request, timeout=LONG_SECONDS) as answer:  # noqa: S310 - same
+        said = json.loads(answer.read())
+    assert isinstance(said, dict)
+    return said
+
+
+def test_a_port_for_http_that_is_taken_is_replaced_by_a_free_one() -> None:
+    with _taken(50052), _up() as up:
+        assert ":50052/" not in up.line("curl")
+        assert _posted(up)["runId"]
+        up.process.send_signal(signal.SIGINT)
+        up.rest()
+    assert up.process.returncode == 0
 
 
 def test_no_process_outlives_an_up_that_was_killed() -> None:
