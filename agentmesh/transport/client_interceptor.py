@@ -15,6 +15,7 @@ import grpc
 
 from agentmesh import errors
 from agentmesh.deadline import timeout_of_call
+from agentmesh.errors import Code
 from agentmesh.transport.status import from_rpc_error
 
 _CLOSED: Final = "the connection was closed on this side"
@@ -63,6 +64,11 @@ class _Outgoing:
         channel = self._channel()
         return channel is None or channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
 
+    def _check_read(self, message: object) -> None:
+        """Raise for the None that grpc.aio gives where the bytes that came do not parse."""
+        if message is None:
+            raise errors.RemoteError(f"{self._peer} answered with bytes that do not parse", code=Code.INTERNAL)
+
     def _unreachable(self) -> errors.Unreachable:
         return errors.Unreachable(f"{self._peer} is unavailable: {_CLOSED}")
 
@@ -77,7 +83,7 @@ class UnaryClientInterceptor(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
         try:
             call: _UnaryCall = await continuation(self._prepared(client_call_details), request)
             # The call itself: a cancellation while `call.code()` is awaited would not reach the server.
-            await call
+            self._check_read(await call)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._peer) from error
         except grpc.aio.UsageError as error:  # the channel was closed before
@@ -107,6 +113,7 @@ class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
     async def _messages(self, call: _StreamCall) -> AsyncIterator[Any]:
         try:
             async for message in call:
+                self._check_read(message)
                 yield message
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._peer) from error

@@ -364,3 +364,32 @@ async def test_the_trailers_of_a_call_that_succeeds_are_read_from_the_call() -> 
         running = agent.stub.Execute(call(), timeout=10)
         await running
         assert ("agentmesh-run-id", "r1") in tuple(await running.trailing_metadata())
+
+
+async def test_an_answer_that_does_not_parse_is_an_error_of_the_other_side() -> None:
+    async def garbage(request: bytes, context: object) -> bytes:
+        return b"\xff\xff\xff"
+
+    async def garbage_stream(request: bytes, context: object) -> AsyncIterator[bytes]:
+        yield progress().SerializeToString()
+        yield b"\xff\xff\xff"
+
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        "Execute": grpc.unary_unary_rpc_method_handler(garbage),
+        "ExecuteStream": grpc.unary_stream_rpc_method_handler(garbage_stream),
+    }
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("agentmesh.v1.Agent", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_channel(f"127.0.0.1:{port}", peer="the agent") as channel:
+            stub: pb_grpc.AgentAsyncStub = pb_grpc.AgentStub(channel)
+            with pytest.raises(errors.RemoteError, match="the agent answered with bytes that do not parse"):
+                await stub.Execute(call(), timeout=10)
+            async with reading(stub.ExecuteStream(STREAM_REQUEST, timeout=10)) as messages:
+                assert await anext(messages) == progress()
+                with pytest.raises(errors.RemoteError, match="do not parse"):
+                    await anext(messages)
+    finally:
+        await server.stop(None)
