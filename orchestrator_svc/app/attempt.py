@@ -9,7 +9,7 @@ from typing import Final
 from agentmesh import errors
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
-from agentmesh.errors import MeshError
+from agentmesh.errors import Code, MeshError
 from agentmesh.jsonvalues import OFF_LOOP_BYTES
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller, AgentReply, CallFailed
 from orchestrator_svc.app.run import Run
@@ -29,6 +29,8 @@ _REASONS: Final[dict[type[MeshError], StepReason]] = {
     errors.ResultNotJson: StepReason.RESULT_NOT_JSON,
 }
 """Errors with a reason of their own; every other one is AGENT_ERROR."""
+_ANYBODYS: Final = frozenset({Code.UNKNOWN, Code.INTERNAL, Code.DATA_LOSS})
+"""What a bug in an agent, a stream that was reset on the way, and an answer that does not parse all end with."""
 
 
 @dataclass(slots=True)
@@ -78,7 +80,8 @@ def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
         error.message,
         code=failure.code,
         agent_reason=failure.agent_reason,
-        transient=error.transient or timed_out,
+        # The catalog was a moment old: a run that begins now is planned with the skill as it is.
+        transient=error.transient or timed_out or isinstance(error, errors.SkillChanged),
         reached=failure.sent,
         endpoint=failure.endpoint,
         effect_unknown=skill.effect is Effect.SIDE_EFFECT and _effect_unknown(failure),
@@ -86,8 +89,13 @@ def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
 
 
 def _effect_unknown(failure: CallFailed) -> bool:
-    """True if it was sent and not answered, or if the agent answered that it does not know either."""
+    """True if it was sent and not answered, or if the agent answered that it does not know either.
+
+    Whether the agent answered cannot be told from a status without a reason that libraries and proxies give as well.
+    """
     if isinstance(failure.error, (errors.Unreachable, errors.DeadlineExceeded, errors.RunCancelled)):
+        return failure.sent
+    if not failure.agent_reason and (failure.code in _ANYBODYS or isinstance(failure.error, errors.ResultTooLarge)):
         return failure.sent
     return failure.error.metadata.get("effect_unknown") == "true"
 

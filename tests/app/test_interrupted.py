@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
-from agentmesh.errors import Code, DeadlineExceeded
+from agentmesh.errors import Code, DeadlineExceeded, Internal, MeshError, RemoteError, ResultTooLarge
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.attempt import outcome_of_failure
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
@@ -92,6 +93,25 @@ def test_a_call_for_which_no_time_was_left_did_not_time_out_at_its_agent(*, sent
     failure = CallFailed(DeadlineExceeded("late"), code=Code.DEADLINE_EXCEEDED, endpoint="host:1", sent=sent)
     outcome = outcome_of_failure(skill("one__read"), failure)
     assert (outcome.kind, outcome.reason, outcome.reached) == (StepOutcome.TIMED_OUT, reason, sent)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason", "unknown"),
+    [
+        (RemoteError("Received RST_STREAM", code=Code.INTERNAL), Code.INTERNAL, "", True),
+        (RemoteError("Stream removed", code=Code.UNKNOWN), Code.UNKNOWN, "", True),
+        (ResultTooLarge("over the limit of this side"), Code.RESOURCE_EXHAUSTED, "", True),
+        (RemoteError("no such item", code=Code.NOT_FOUND), Code.NOT_FOUND, "", False),
+        (Internal("internal error, incident 1"), Code.INTERNAL, "INTERNAL", False),
+    ],
+    ids=["reset", "removed", "too large for us", "refused", "answered"],
+)
+def test_a_side_effect_whose_agent_may_not_have_said_how_it_ended_may_have_happened(
+    *, error: MeshError, code: Code, reason: str, unknown: bool
+) -> None:
+    failure = CallFailed(error, code=code, agent_reason=reason, endpoint="host:1", sent=True)
+    assert outcome_of_failure(skill("four__write", Effect.SIDE_EFFECT), failure).effect_unknown is unknown
+    assert not outcome_of_failure(skill("one__read"), failure).effect_unknown
 
 
 async def test_a_model_that_writes_nothing_leaves_the_answer_to_the_renderer(catalog: Catalog) -> None:
