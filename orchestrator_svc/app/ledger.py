@@ -11,9 +11,18 @@ from typing import Final, TypeVar
 from agentmesh.errors import BudgetExceeded, Internal, Violation, ViolationReason
 
 
+MOST_CALLS: Final = 2**32 - 1
+MOST_TOKENS: Final = 2**64 - 1
+MOST_USD: Final = 1e12
+"""What the contract has room for; a dollar amount that still is a number after any addition."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentSpending:
-    """What agents say they spent on models of their own; usage.proto (AgentUsage)."""
+    """What agents say they spent on models of their own; usage.proto (AgentUsage).
+
+    Nobody checks it, so sums stop where the contract does, and what is no amount of money is nothing.
+    """
 
     llm_calls: int = 0
     input_tokens: int = 0
@@ -22,11 +31,15 @@ class AgentSpending:
 
     def __add__(self, other: AgentSpending) -> AgentSpending:
         return AgentSpending(
-            self.llm_calls + other.llm_calls,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cost_usd + other.cost_usd,
+            min(self.llm_calls + other.llm_calls, MOST_CALLS),
+            min(self.input_tokens + other.input_tokens, MOST_TOKENS),
+            min(self.output_tokens + other.output_tokens, MOST_TOKENS),
+            min(_amount(self.cost_usd) + _amount(other.cost_usd), MOST_USD),
         )
+
+
+def _amount(cost_usd: float) -> float:
+    return cost_usd if cost_usd > 0 else 0.0  # NaN is not
 
 
 NOTHING_SPENT: Final = AgentSpending()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from agentmesh.errors import BudgetExceeded, Internal, ViolationReason
-from orchestrator_svc.app.ledger import NO_LIMITS, Budget, Ledger, RequestClaim
+from orchestrator_svc.api.responses import usage_message
+from orchestrator_svc.app.ledger import NO_LIMITS, AgentSpending, Budget, Ledger, RequestClaim
 
 TOKENS, DOLLARS, COMPLETIONS, CALLS = 1000, 0.01, 1, 3
 USD_A_TOKEN = DOLLARS / 900
@@ -145,3 +148,13 @@ def test_a_server_that_uses_more_than_was_claimed_leaves_nothing() -> None:
     ledger = Ledger(budget=Budget(tokens=100))
     ledger.settle(ledger.claim_request(50, 0.0), 90, 90, None)
     assert (ledger.tokens_left, ledger.cost_usd) == (0, None)
+
+
+def test_whatever_agents_say_they_spent_a_run_can_be_shown() -> None:
+    ledger = Ledger()
+    for cost_usd in (math.nan, -1.0, 0.25, math.inf):
+        ledger.record_agent_spending(AgentSpending(2**32 - 1, 2**64 - 1, 2**64 - 1, cost_usd))
+        usage = usage_message(ledger).agents
+        assert (usage.llm_calls, usage.input_tokens, usage.output_tokens) == (2**32 - 1, 2**64 - 1, 2**64 - 1)
+        assert math.isfinite(usage.cost_usd)
+        assert usage.cost_usd >= (0.25 if cost_usd in {0.25, math.inf} else 0)
