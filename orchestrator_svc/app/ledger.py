@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 
 from agentmesh.errors import BudgetExceeded, Internal, Violation, ViolationReason
 
-
 MOST_CALLS: Final = 2**32 - 1
 MOST_TOKENS: Final = 2**64 - 1
 MOST_USD: Final = 1e12

@@ -70,7 +70,7 @@ class _Live:
         """Let it end; again: nothing happens, because a second cancellation would break into its end."""
         if not self.is_cancelled:
             self.is_cancelled = True
-            # In the next turn: a task that is cancelled before its first step never comes to its end, which tells callers.
+            # In the next turn: a task that is cancelled before its first step has no end that could tell its callers.
             asyncio.get_running_loop().call_soon(self._cancel_task)
 
     def _cancel_task(self) -> None:
