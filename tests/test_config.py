@@ -34,6 +34,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENTMESH_HTTP_LISTEN": "unix:/run/mesh-http.sock",
         "AGENTMESH_HTTP_ALLOWED_ORIGINS": "https://console.example, http://localhost:3000",
         "AGENTMESH_CALLER_TOKENS": '{"billing": "0123456789abcdef"}',
+        "AGENTMESH_REGISTRY_URL": "redis://:hidden@registry.example:6379/0",
+        "AGENTMESH_ALLOWED_ADDRESSES": "10.0.0.0/8, .svc.cluster.local, unix:",
+        "AGENTMESH_AGENTS_FILE": "/etc/agentmesh/agents.yaml",
         "AGENTMESH_LOG_LEVEL": "DEBUG",
         "AGENTMESH_MAX_ASK_SECONDS": "1.5",
         "AGENTMESH_SKILL_TIMEOUT_SECONDS": "2",
@@ -77,6 +80,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert config.llm_prices["first"].output_per_million == 2.5
     assert config.caller_tokens["billing"].get_secret_value() == "0123456789abcdef"
     assert config.http_allowed_origins == ("https://console.example", "http://localhost:3000")
+    assert config.registry_url == "redis://:hidden@registry.example:6379/0"
+    assert config.allowed_addresses == ("10.0.0.0/8", ".svc.cluster.local", "unix:")
+    assert config.agents_file == "/etc/agentmesh/agents.yaml"
     assert config.log_level == "debug"
     assert config.max_ask_seconds == 1.5
     assert config.llm_configured
@@ -357,3 +363,28 @@ def test_what_is_shown_is_what_the_variable_takes() -> None:
     }
     shown = {s.variable: s.value for s in settings_of(read_config(environment)) if s.value}
     assert read_config(shown).config == read_config(environment).config
+
+
+def test_the_password_of_the_registry_is_masked() -> None:
+    loaded = read_config({"AGENTMESH_REGISTRY_URL": "rediss://mesh:hidden@registry.example/0"})
+    shown = {setting.variable: setting.value for setting in settings_of(loaded)}
+    assert shown["AGENTMESH_REGISTRY_URL"] == "rediss://mesh:********@registry.example/0"
+
+
+@pytest.mark.parametrize(
+    "url", ["registry:6379", "http://registry", "redis://", "redis:///0", "unix://", "redis://registry?password=hidden"]
+)
+def test_what_is_no_url_of_a_store_is_refused(url: str) -> None:
+    (problem,) = _problems({"AGENTMESH_REGISTRY_URL": url})
+    assert "allowed: a redis://, rediss:// or unix:// URL" in problem
+
+
+@pytest.mark.parametrize("url", ["redis://registry", "rediss://u:p@[::1]:6380/3", "unix:///run/valkey.sock"])
+def test_a_store_is_named_by_its_url(url: str) -> None:
+    assert read_config({"AGENTMESH_REGISTRY_URL": url}).config.registry_url == url
+
+
+@pytest.mark.parametrize("rule", ["10.0.0.0/33", "10.0.0.1/8", "*.example", "http://a", "unix:/run", "a b", "10.0"])
+def test_what_is_no_rule_for_addresses_is_refused(rule: str) -> None:
+    (problem,) = _problems({"AGENTMESH_ALLOWED_ADDRESSES": f"10.0.0.0/8, {rule}"})
+    assert "allowed: CIDRs, names, suffixes such as .svc.cluster.local, and unix:" in problem

@@ -143,7 +143,7 @@ class RedisLeases:
     ) -> tuple[int, StoredLease]:
         """Add a lease in place of what is at its address; returns the server's time and what it holds now."""
         keys = [_LEASES, _LEASE + lease_id, _AT + address, _CARD + card_digest]
-        values = [lease_id, address, card_digest, canonical(card), ttl, _CARD_LINGERS_MS, _LEASE, CHANGES]
+        values: list[str | bytes | int] = [lease_id, address, card_digest, canonical(card), ttl, _CARD_LINGERS_MS, _LEASE, CHANGES]
         now, leases = _now_and_leases(await self._put(keys=keys, args=values))
         return now, leases[0]
 
@@ -166,7 +166,8 @@ class RedisLeases:
 
     async def cards(self, digests: Sequence[str]) -> list[str | None]:
         """The cards as JSON, in this order; None for one that is not there."""
-        return await self._redis.mget([_CARD + digest for digest in digests]) if digests else []
+        found = await self._redis.mget([_CARD + digest for digest in digests]) if digests else []
+        return [text if isinstance(text, str) else None for text in found]
 
 
 def _now_and_leases(reply: Reply) -> tuple[int, list[StoredLease]]:

@@ -162,9 +162,11 @@ def _unknown_variables(given: Iterable[str]) -> tuple[list[Problem], list[str]]:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    """The prefix that all names share is left out: it would make every name look close."""
+    """The prefix that all names share is left out: it would make every name look close. The first word counts most."""
     names = {known_name.removeprefix(PREFIX): known_name for known_name in known}
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), tuple(names), n=1)
+    word = name.removeprefix(PREFIX)
+    akin = [one for one in names if one.partition("_")[0] == word.partition("_")[0]]
+    close = difflib.get_close_matches(word, akin, n=1) or difflib.get_close_matches(word, tuple(names), n=1)
     return f"is no setting{f'; did you mean {names[close[0]]}?' if close else ''}"
 
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from orchestrator_svc.app.addresses import AllowedAddresses
 from orchestrator_svc.config.addresses import (
     OFF,
     checked_http_listen,
@@ -92,6 +93,19 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _store_url(value: str) -> str:
+    parts = urlsplit(value)
+    where = {"redis": parts.hostname, "rediss": parts.hostname, "unix": parts.path}.get(parts.scheme)
+    if not where or "password" in parse_qs(parts.query):  # a password is masked where it belongs, before the host
+        raise ValueError("no redis://, rediss:// or unix:// URL")
+    return value
+
+
+def _address_rules(value: tuple[str, ...]) -> tuple[str, ...]:
+    AllowedAddresses.of(value)
+    return value
+
+
 def _frozen(value: dict[str, ModelPrice]) -> Mapping[str, ModelPrice]:
     return MappingProxyType(value)
 
@@ -100,6 +114,11 @@ Seconds = Annotated[float, BeforeValidator(_no_boolean)]
 Count = Annotated[int, BeforeValidator(_no_boolean)]
 Share = Annotated[float, BeforeValidator(_no_boolean)]
 Url = Annotated[str, AfterValidator(_http_url), Field(json_schema_extra={"allowed": "an http:// or https:// URL"})]
+StoreUrl = Annotated[
+    str,
+    AfterValidator(_store_url),
+    Field(json_schema_extra={"allowed": "a redis://, rediss:// or unix:// URL, a password before the host"}),
+]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -151,6 +170,20 @@ class Config(BaseModel):
     ] = Field(
         default_factory=lambda: MappingProxyType({}),
         description="Bearer token by caller: each sees only its own runs; without a token a caller is `anonymous`.",
+    )
+    registry_url: StoreUrl | None = Field(
+        default=None,
+        description="Redis or Valkey that keeps who is in the mesh, for several orchestrators; unset: this process.",
+    )
+    allowed_addresses: Annotated[
+        tuple[Name, ...],
+        BeforeValidator(_names_in),
+        AfterValidator(_address_rules),
+        Field(json_schema_extra={"allowed": "CIDRs, names, suffixes such as .svc.cluster.local, and unix:"}),
+    ] = Field(default=(), description="Addresses of agents that may be called; empty: all.")
+    agents_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        default=None,
+        description="File with addresses of agents that need not register: a list in YAML or JSON, or one a line.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="Least severity that is logged."
