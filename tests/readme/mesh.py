@@ -19,6 +19,7 @@ class AMesh:
     """Where it is."""
 
     address: str
+    http: str
 
     @contextmanager
     def with_agent(self, program: Path) -> Iterator[None]:
@@ -51,6 +52,6 @@ def mesh_of_processes() -> Iterator[AMesh]:
         mesh = LocalMesh(os.environ, Path(logs))
         try:
             mesh.start(ANY_PORT, lambda name, address: None)
-            yield AMesh(mesh.address)
+            yield AMesh(mesh.address, mesh.http)
         finally:
             mesh.stop(grace_seconds=10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import shutil
@@ -12,12 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
 
+from agentmesh.v1 import card_pb2
+from tests.e2e.card_server import serving_card
 from tests.readme.mesh import AMesh, mesh_of_processes
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DEFAULT_ADDRESS = "127.0.0.1:50051"
+DEFAULT_HTTP = "127.0.0.1:50052"
+FOREIGN_AGENT = "127.0.0.1:50061"
 AGENT = "agent.serve()"
 BIN = Path(sys.executable).parent
 
@@ -25,6 +32,24 @@ GRPCURL = f"""#!/bin/sh
 # Stands in for grpcurl where there is none: the same request through `buf curl`.
 [ "$1 $2" = "-plaintext -d" ] || exit 64
 exec {BIN}/buf curl --protocol grpc --http2-prior-knowledge -d "$3" "http://$4/$5"
+"""
+
+CURL = f"""#!{sys.executable}
+# Stands in for curl where there is none: the same request through urllib.
+import sys, urllib.request
+from pathlib import Path
+given, headers, data = sys.argv[1:], {{}}, None
+while len(given) > 1:
+    option = given.pop(0)
+    if option == "-H":
+        name, value = given.pop(0).split(": ", 1)
+        headers[name] = value
+    elif option == "-d":
+        data = given.pop(0)
+        data = (Path(data[1:]).read_text() if data.startswith("@") else data).encode()
+    elif option not in ("-s", "-sN"):
+        sys.exit(64)
+sys.stdout.write(urllib.request.urlopen(urllib.request.Request(given[0], data, headers)).read().decode())
 """
 
 
@@ -47,22 +72,23 @@ def mesh() -> Iterator[AMesh]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """An empty folder whose `bin` has a grpcurl."""
+    """An empty folder whose `bin` has those of the programs that this machine lacks."""
     (tmp_path / "bin").mkdir()
-    grpcurl = tmp_path / "bin" / "grpcurl"
-    grpcurl.write_text(GRPCURL)
-    grpcurl.chmod(grpcurl.stat().st_mode | stat.S_IEXEC)
+    for name, text in (("grpcurl", GRPCURL), ("curl", CURL)):
+        if shutil.which(name) is None:
+            program = tmp_path / "bin" / name
+            program.write_text(text)
+            program.chmod(program.stat().st_mode | stat.S_IEXEC)
     return tmp_path
 
 
 def run(command: list[str], place: Path, mesh: AMesh) -> subprocess.CompletedProcess[str]:
-    real = [] if shutil.which("grpcurl") else [str(place / "bin")]
     return subprocess.run(
         command,
         cwd=place,
         env={
             **os.environ,
-            "PATH": os.pathsep.join([str(BIN), *real, os.environ["PATH"]]),
+            "PATH": os.pathsep.join([str(BIN), str(place / "bin"), os.environ["PATH"]]),
             "AGENTMESH_ORCHESTRATOR_ADDRESS": mesh.address,
         },
         capture_output=True,
@@ -80,12 +106,28 @@ def test_python_of_callers_runs(block: str, place: Path, mesh: AMesh) -> None:
     assert "cpu" in done.stdout.lower()
 
 
-@pytest.mark.parametrize("block", blocks("sh"), ids=["cli", "grpcurl", "plan", "model"])
+@pytest.mark.parametrize(
+    "block", [b for b in blocks("sh") if FOREIGN_AGENT not in b], ids=["cli", "grpcurl", "curl", "plan", "model"]
+)
 def test_shell_of_callers_runs(block: str, place: Path, mesh: AMesh) -> None:
-    script = "set -euo pipefail\n" + block.replace(DEFAULT_ADDRESS, mesh.address)
-    done = run(["bash", "-c", script], place, mesh)
+    done = run(["bash", "-c", script_of(block, mesh)], place, mesh)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+
+
+async def test_an_agent_in_another_language_is_a_member_by_curl_alone(place: Path, mesh: AMesh) -> None:
+    (block,) = (block for block in blocks("sh") if FOREIGN_AGENT in block)
+    card = json.loads(block.partition("<<'JSON'\n")[2].partition("\nJSON\n")[0])["card"]
+    async with serving_card(json_format.ParseDict(card, card_pb2.AgentCard())) as address:
+        script = script_of(block, mesh).replace(FOREIGN_AGENT, address)
+        done = await asyncio.to_thread(run, ["bash", "-c", script], place, mesh)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in ("leaseId", "heartbeatInterval", "expiresAt"):
+        assert f'"{said}"' in done.stdout
+
+
+def script_of(block: str, mesh: AMesh) -> str:
+    return "set -euo pipefail\n" + block.replace(DEFAULT_ADDRESS, mesh.address).replace(DEFAULT_HTTP, mesh.http)
 
 
 def test_the_agent_of_the_readme_is_ten_lines_and_answers(place: Path, mesh: AMesh) -> None:
