@@ -45,6 +45,7 @@ from orchestrator_svc.app.ports.agent_caller import AgentCaller
 from orchestrator_svc.app.ports.agent_dialer import AgentDialer
 from orchestrator_svc.app.ports.agent_store import AgentStore
 from orchestrator_svc.app.ports.clock import Clock
+from orchestrator_svc.app.ports.plan_store import PlanStore
 from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.synthesizer import Synthesizer
 from orchestrator_svc.app.retry import RetryPolicy
@@ -168,7 +169,8 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
     endpoints = Endpoints(store, clock)
     catalogs = Catalogs(endpoints, clock, config.catalog_grace_seconds)
     caller = GrpcAgentCaller(endpoints)
-    runs = _runs(config, clock, minds, catalogs, caller)
+    plans, plan_parts = _plan_store(config, clock)
+    runs = _runs(config, clock, minds, catalogs=catalogs, caller=caller, plans=plans)
     callers = Callers({name: token.get_secret_value() for name, token in config.caller_tokens.items()})
     orchestrator = Service(
         ORCHESTRATOR,
@@ -198,7 +200,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         caller=caller,
         minds=minds,
         http=http,
-        parts=parts,
+        parts=[*parts, *plan_parts],
     )
 
 
@@ -220,6 +222,16 @@ def _agent_store(
     return store, parts
 
 
+def _plan_store(config: Config, clock: Clock) -> tuple[PlanStore, Sequence[Part]]:
+    """Where plans are kept: with the registrations, so that orchestrators share both."""
+    if config.registry_url is None:
+        return MemoryPlanStore(config.plan_cache_bytes, clock), ()
+    from orchestrator_svc.adapters.redis_plan_store import RedisPlanStore  # noqa: PLC0415 - as above
+
+    shared = RedisPlanStore(config.registry_url, clock)
+    return shared, (shared,)
+
+
 def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> HttpServer | None:
     """The same rpcs for callers without gRPC; starts and stops with the server."""
     if config.http_address is None:
@@ -237,11 +249,13 @@ def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> Ht
     return http
 
 
-def _runs(config: Config, clock: Clock, minds: Minds, catalogs: Catalogs, caller: AgentCaller) -> Runs:
+def _runs(
+    config: Config, clock: Clock, minds: Minds, *, catalogs: Catalogs, caller: AgentCaller, plans: PlanStore
+) -> Runs:
     store = MemoryRunStore(config.runs_kept, clock=clock, replay_seconds=config.replay_seconds)
     answering = Answering(
         catalogs=catalogs,
-        router=_router(config, clock, minds.planner),
+        router=_router(config, minds.planner, plans),
         executor=_executor(config, caller),
         writer=Writer(
             minds.model,
@@ -260,11 +274,11 @@ def _runs(config: Config, clock: Clock, minds: Minds, catalogs: Catalogs, caller
     )
 
 
-def _router(config: Config, clock: Clock, planner: Planner) -> Router:
+def _router(config: Config, planner: Planner, plans: PlanStore) -> Router:
     return Router(
         planner,
         Bm25SkillRanker(),
-        PlanCache(MemoryPlanStore(config.plan_cache_bytes, clock), config.plan_cache_seconds, planner.identity),
+        PlanCache(plans, config.plan_cache_seconds, planner.identity),
         RouteLimits(share_of_deadline=config.route_share, max_tools=config.router_max_tools, plan=_plan_limits(config)),
     )
 

@@ -122,17 +122,19 @@ class PlanCache:
 
         So after one that failed the next makes one more, for all who wait.
         """
-        for _ in range(2):
+        for may_fail in (True, False):
             flight = self._flights.get(key)
             if flight is None:
-                return await self._landed(self._begun(key, request, make), deadline)
+                break
             try:
                 return replace(await self._landed(flight, deadline), source=PlanSource.CACHE)
-            except MeshError as error:
-                failure = error
-        if isinstance(failure, BudgetExceeded):
-            return await make()
-        raise failure
+            except BudgetExceeded:
+                if not may_fail:
+                    return await make()
+            except MeshError:
+                if not may_fail:
+                    raise
+        return await self._landed(self._begun(key, request, make), deadline)
 
     def _begun(self, key: str, request: RunRequest, make: Make) -> _Flight:
         flight = _Flight(key, asyncio.create_task(self._made(key, request, make), name="plan"))

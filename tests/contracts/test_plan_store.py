@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from redis.asyncio import Redis
 
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
+from orchestrator_svc.adapters.redis_plan_store import MAX_PLAN_BYTES, RedisPlanStore
+from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.ports.plan_store import PlanStore, StoredPlan
 from tests.fakes.clock import ManualClock
+from tests.redis_server import BINARIES, redis_server
 
 PLAN = StoredPlan({"steps": [{"id": "a", "skill": "one__read", "arguments": {"x": [1, 2.5, "é", None]}}]}, "a-model")
 OTHER = StoredPlan({"steps": []}, "another-model")
@@ -41,11 +49,26 @@ async def memory() -> AsyncIterator[PlanStore]:
 
 
 @asynccontextmanager
+async def redis(binary: str) -> AsyncIterator[PlanStore]:
+    with TemporaryDirectory() as directory:
+        async with redis_server(binary, Path(directory)) as server:
+            store = RedisPlanStore(server.url, SystemClock())
+            try:
+                yield store
+            finally:
+                await store.close()
+
+
+@asynccontextmanager
 async def fake() -> AsyncIterator[PlanStore]:
     yield KeptPlans()
 
 
-STORES: dict[str, Callable[[], AbstractAsyncContextManager[PlanStore]]] = {"memory": memory, "fake": fake}
+STORES: dict[str, Callable[[], AbstractAsyncContextManager[PlanStore]]] = {
+    "memory": memory,
+    "fake": fake,
+    **{name: partial(redis, binary) for name, binary in BINARIES.items()},
+}
 
 
 @pytest.fixture(params=STORES)
@@ -96,3 +119,38 @@ async def test_in_memory_a_plan_over_the_bound_is_not_kept() -> None:
     store = MemoryPlanStore(100, ManualClock())
     await store.put("key", StoredPlan({"text": "x" * 400}, "m"), 60)
     assert await store.get("key") is None
+
+
+async def test_over_a_server_its_time_ends_and_two_stores_share_it(tmp_path: Path) -> None:
+    async with redis_server(BINARIES["valkey"], tmp_path) as server:
+        one, other = RedisPlanStore(server.url, SystemClock()), RedisPlanStore(server.url, SystemClock())
+        await one.put("long", PLAN, 60)
+        assert await other.get("long") == PLAN
+        await one.put("short", PLAN, 0.001)
+        async with asyncio.timeout(10):
+            while await other.get("short") is not None:
+                pass
+        async with Redis.from_url(server.url) as client:
+            assert 59_000 < await client.pttl("agentmesh:plan:long") <= 60_000
+            await client.set("agentmesh:plan:strange", b'{"plan": 7}')
+        assert await other.get("strange") is None
+        await one.put("large", StoredPlan({"text": "x" * MAX_PLAN_BYTES}, "m"), 60)
+        assert await other.get("large") is None
+        await one.close()
+        await other.close()
+
+
+async def test_a_server_that_is_gone_is_left_alone_for_a_while_and_then_used_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with redis_server(BINARIES["valkey"], tmp_path) as server:
+        store = RedisPlanStore(server.url, clock)
+        await store.put("key", PLAN, 60)
+        await server.kill()
+        assert await store.get("key") is None
+        await server.start()
+        await store.put("key", PLAN, 60)
+        assert await store.get("key") is None
+        clock.advance(5.1)
+        await store.put("key", PLAN, 60)
+        assert await store.get("key") == PLAN
+        await store.close()
