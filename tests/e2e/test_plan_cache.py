@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from agentmesh.jsonvalues import Json
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import plan_pb2
+from tests.e2e.mesh import running_mesh
 from tests.e2e.probe import Probe
 from tests.e2e.test_ask import mesh_with
 from tests.fakes.llm_replies import calls, says
 from tests.fakes.scripted_llm import ScriptedLlm
+from tests.redis_server import BINARIES, redis_server
 
 ECHO: tuple[str, Json] = ("probe_agent__echo", {"text": "x"})
 QUESTION = "what does it say?"
@@ -72,3 +75,16 @@ async def test_without_time_to_keep_plans_every_question_is_routed(llm: Scripted
         for _ in range(2):
             await mesh.orchestrator.Ask(RAW)
     assert len(llm.requests) == 2
+
+
+async def test_orchestrators_on_one_server_share_plans(llm: ScriptedLlm, probe: Probe, tmp_path: Path) -> None:
+    llm.to_route(calls(ECHO))
+    async with redis_server(BINARIES["valkey"], tmp_path) as server:
+        shared = {"AGENTMESH_REGISTRY_URL": server.url}
+        async with mesh_with(llm, probe, **shared) as first:
+            await first.orchestrator.Ask(RAW)
+            model = {"AGENTMESH_LLM_BASE_URL": llm.base_url, "AGENTMESH_LLM_MODELS": "scripted-1"}
+            async with running_mesh(settings={**model, **shared}) as second:
+                answer = await second.orchestrator.Ask(RAW)
+    assert (answer.plan_source, answer.usage.llm_calls) == (plan_pb2.PLAN_SOURCE_CACHE, 0)
+    assert probe.calls == ["echo", "echo"]
