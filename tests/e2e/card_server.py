@@ -11,7 +11,9 @@ import grpc.aio
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, card_pb2
 
 
-class _CardServicer(agent_service_pb2_grpc.AgentServicer):
+class CardServicer(agent_service_pb2_grpc.AgentServicer):
+    """Describes itself."""
+
     def __init__(self, card: card_pb2.AgentCard) -> None:
         self._card = card
 
@@ -25,7 +27,7 @@ class _CardServicer(agent_service_pb2_grpc.AgentServicer):
 async def serving_card(card: card_pb2.AgentCard, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
     """Describe says this card, at the address that is given; there is no health service."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    agent_service_pb2_grpc.add_AgentServicer_to_server(_CardServicer(card), server)  # type: ignore[abstract]
+    agent_service_pb2_grpc.add_AgentServicer_to_server(CardServicer(card), server)  # type: ignore[abstract]
     port = server.add_insecure_port(listen)
     await server.start()
     try:
