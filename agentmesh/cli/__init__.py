@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code, of `agentmesh.cli.exits`."""
-    from agentmesh.cli.run import run  # noqa: PLC0415 - so that a traceback of Ctrl-C cannot come from an import
+    try:
+        from agentmesh.cli.run import run  # noqa: PLC0415 - Ctrl-C while this takes its time is no traceback, either
+    except KeyboardInterrupt:
+        return 130
 
     return run(arguments)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -303,3 +304,20 @@ async def test_wrong_settings_are_all_told_at_once() -> None:
     assert (ended.code, ended.out) == (2, "")
     assert "AGENTMESH_MAX_STEPS is '0'; allowed: a whole number, 1 to 1000" in ended.err
     assert "AGENTMESH_RUNS_KEPT is 'many'" in ended.err
+
+
+def test_ctrl_c_while_the_command_is_still_being_loaded_is_no_traceback() -> None:
+    script = """
+import os, signal, sys
+from agentmesh.cli import main
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "agentmesh.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.exit(main(["--version"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
