@@ -14,6 +14,7 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _UNIX: Final = "unix:"
+_SOCKETS: Final = (_UNIX, "unix-abstract:")
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME: Final = re.compile(rf"\.?{_LABEL}(\.{_LABEL})*")
 _ADDRESS_LIKE: Final = re.compile(r"[0-9a-f.:/]*")
@@ -72,7 +73,7 @@ class AllowedAddresses:
         )
 
     def _matches(self, address: str) -> bool:
-        if address.startswith("unix"):
+        if address.startswith(_SOCKETS):
             return self.unix
         host = _SCHEME.sub("", address, count=1).rpartition(":")[0].strip("[]").lower().removesuffix(".")
         ip = _ip(host)
