@@ -123,7 +123,8 @@ class ListenAddress:
 
     def _bound(self) -> socket.socket:
         family = socket.AF_UNIX if self.path else socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        made = socket.socket(family)
+        # asyncio sends small packets at once only on a socket that says that it is TCP: else an answer waits for 40 ms.
+        made = socket.socket(family, proto=0 if self.path else socket.IPPROTO_TCP)
         try:
             if self.path:
                 made.bind(self.path)

@@ -224,3 +224,12 @@ async def test_http_can_be_turned_off() -> None:
     async with running("-m", "orchestrator_svc", environment=environment) as process:
         assert (await process.says("orchestrator is listening"))["http"] == "off"
         assert await process.stop() == 0
+
+
+async def test_agents_are_watched_as_events_from_a_snapshot_on(probe: Probe) -> None:
+    async with running_mesh(probe.agent(), minds=minds(FixedPlanner([]))) as mesh, connected(mesh.http) as connection:
+        await connection.send(request(f"{REGISTRY}/WatchAgents", {}, JSON))
+        status, headers = await connection.head()
+        ((name, first),) = events_in(await anext(connection.chunks()))
+    assert (status, headers["content-type"], name) == (200, "text/event-stream", "message")
+    assert "probe_agent" in json.dumps(first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from google.protobuf.message import Message
 
 from agentmesh.client.wire_json import message_json
 from agentmesh.errors import RequestMalformed, Violation, ViolationReason, summary_of
-from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.jsonvalues import MAX_INTEGER, Json, JsonObject
 from orchestrator_svc.core.wording import cut, nearest, shortened
 
 MOST_UNKNOWN: Final = 20
@@ -67,7 +68,13 @@ CODECS: Final = MappingProxyType({codec.name: codec for codec in (JSON, PROTO)})
 
 def _object_in(body: bytes) -> JsonObject:
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=_without_repeats)
+        value = json.loads(
+            body.decode(),
+            parse_int=_exact,
+            parse_float=_finite,
+            parse_constant=_refuse,
+            object_pairs_hook=_without_repeats,
+        )
     except RecursionError:
         raise RequestMalformed("the body is nested too deep") from None
     except ValueError as error:  # also of UTF-8
@@ -75,6 +82,20 @@ def _object_in(body: bytes) -> JsonObject:
     if not isinstance(value, dict):
         raise RequestMalformed("the body is no JSON object; a request without fields is {}")
     return value
+
+
+def _exact(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > MAX_INTEGER:
+        raise ValueError(f"{shortened(digits, 40)} is beyond 2^53, which JSON cannot carry exactly; send it as text")
+    return number
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{shortened(digits, 40)} is greater than any number")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -75,6 +75,8 @@ def test_names_inside_a_struct_are_free() -> None:
         (b"null", "no JSON object"),
         (b'{"query": NaN}', "NaN is no number of JSON"),
         (b'{"budget": {"costUsd": Infinity}}', "Infinity is no number of JSON"),
+        (b'{"budget": {"costUsd": 1e999}}', "greater than any number"),
+        (b'{"plan": {"steps": [{"arguments": {"id": 9007199254740993}}]}}', "beyond 2^53"),
         (b'{"query": "a", "query": "b"}', "'query' is there twice"),
         (b'{"requestId": "a", "request_id": "b"}', "the same field as requestId"),
         (b'{"query": 1}', "the JSON is no AskRequest"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from agentmesh.metadata import RUN_ID
 from agentmesh.transport import CannotListen
+from agentmesh.transport.listen import ListenAddress
 from tests.api.http.client import JSON, connected, get, post, request
 from tests.api.http.support import CALL, EXECUTE, EXECUTE_STREAM, two_doors
 from tests.transport.support import SERVICE
@@ -122,3 +124,9 @@ async def test_an_address_that_is_taken_is_told() -> None:
         with pytest.raises(CannotListen, match=f"cannot listen on {doors.http}: Address already in use"):
             async with two_doors(listen=doors.http):
                 raise AssertionError
+
+
+async def test_small_packets_leave_at_once() -> None:
+    """asyncio turns Nagle's algorithm off on sockets that say they are TCP: else answers wait for acknowledgements."""
+    with ListenAddress.parse("127.0.0.1:0").bind() as bound:
+        assert bound.proto == socket.IPPROTO_TCP
