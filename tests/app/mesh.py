@@ -47,6 +47,7 @@ class ByName:
 class Mesh:
     runs: Runs
     caller: FunctionAgentCaller
+    clock: Clock
     model: FixedSynthesizer
     renderer: FixedSynthesizer
     begun: list[Run] = field(default_factory=list)
@@ -64,7 +65,7 @@ class Mesh:
         return await self.answered(RunRequest(Question(query), plan, scope=scope, raw=raw), seconds)
 
     async def answered(self, request: RunRequest, seconds: float = 60.0) -> Run:
-        async with self.runs.attached(request, Deadline.after(seconds)) as attached:
+        async with self.runs.attached(request, Deadline.after(seconds, self.clock.monotonic)) as attached:
             self.begun.append(attached.run)
             return await attached.ended()
 
@@ -75,13 +76,18 @@ async def mesh(
     skills: Mapping[str, SkillFunction],
     *,
     model: Synthesizer | None = None,
-    max_tools: int = 20,
+    offline: bool = False,
+    renderer: Synthesizer | None = None,
+    route: RouteLimits | None = None,
+    execute: ExecuteLimits | None = None,
+    write: WriteLimits | None = None,
     store: RunStore | None = None,
     clock: Clock | None = None,
     admission: Admission | None = None,
     budget: Budget = NO_LIMITS,
     cache: PlanCache | None = None,
 ) -> Mesh:
+    """Offline there is no model, and the renderer writes every answer."""
     caller = FunctionAgentCaller(skills)
     writes = FixedSynthesizer(["written ", "by a model"])
     renders = FixedSynthesizer(["rendered"], completions=0)
@@ -94,15 +100,15 @@ async def mesh(
             planner,
             ByName(),
             cache or PlanCache(MemoryPlanStore(1_000_000, clock), 3600, planner.identity),
-            RouteLimits(max_tools=max_tools),
+            route or RouteLimits(),
         ),
-        executor=Executor(caller, ExecuteLimits()),
-        writer=Writer(model or writes, renders, WriteLimits()),
+        executor=Executor(caller, execute or ExecuteLimits(), jitter=lambda: 1.0),
+        writer=Writer(None if offline else model or writes, renderer or renders, write or WriteLimits()),
         store=store,
         limits=PlanLimits(),
     )
     runs = Runs(answering, store, clock, admission or Admission(100, 0), budget)
-    return Mesh(runs, caller, writes, renders)
+    return Mesh(runs, caller, clock, writes, renders)
 
 
 async def catalogs_of(catalog: Catalog, clock: Clock) -> Catalogs:

@@ -16,13 +16,11 @@ from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.mesh import Mesh, mesh
-from tests.app.test_execute import answers, failing
+from tests.app.skills import ONE, TWO, answers, failing
 from tests.fakes.agent_caller import SkillFunction
 from tests.fakes.clock import ManualClock
 from tests.fakes.planner import FixedPlanner
 
-ONE: JsonObject = {"id": "a", "skill": "one__read"}
-TWO: JsonObject = {"id": "b", "skill": "two__read"}
 TEN: list[JsonObject] = [{"id": f"s{number}", "skill": "one__read"} for number in range(10)]
 
 

@@ -15,50 +15,33 @@ import pytest
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import AllStepsFailed, Code, DeadlineExceeded, LlmUnavailable, MeshError, Unreachable
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
-from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
-from orchestrator_svc.app.admission import Admission
-from orchestrator_svc.app.answer import Answering
-from orchestrator_svc.app.execute import ExecuteLimits, Executor
-from orchestrator_svc.app.ledger import NO_LIMITS, Ledger
-from orchestrator_svc.app.plan_cache import PlanCache
+from orchestrator_svc.app.execute import ExecuteLimits
+from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import Planner, Question, Routing
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
-from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.retry import RetryPolicy
-from orchestrator_svc.app.route import RouteLimits, Router
-from orchestrator_svc.app.run import AnswerSource, Run, RunState
-from orchestrator_svc.app.runs import Runs
-from orchestrator_svc.app.synthesize import RENDER_SECONDS, WriteLimits, Writer
+from orchestrator_svc.app.route import RouteLimits
+from orchestrator_svc.app.run import AnswerSource, RunState
+from orchestrator_svc.app.synthesize import RENDER_SECONDS, WriteLimits
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
-from orchestrator_svc.core.validate import PlanLimits
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.conftest import skill
-from tests.app.mesh import ByName, catalogs_of
-from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
+from tests.app.mesh import Mesh
+from tests.app.mesh import mesh as mesh_of_fakes
+from tests.app.skills import ONE, TWO, answers, hangs
+from tests.fakes.agent_caller import SkillFunction
 from tests.fakes.planner import FixedPlanner, HungPlanner
 from tests.fakes.synthesizer import FixedSynthesizer
-from tests.fakes.virtual_time import VirtualClock, deadline_after, now, virtual_time
+from tests.fakes.virtual_time import VirtualClock, now, virtual_time
 
 MILLISECOND = 1e-3
-ONE: JsonObject = {"id": "a", "skill": "one__read"}
-TWO: JsonObject = {"id": "b", "skill": "two__read"}
 AFTER_ONE: JsonObject = {**TWO, "depends_on": ["a"]}
 
 
 def at(seconds: float) -> object:
     """This moment, to a thousandth of a millisecond."""
     return pytest.approx(seconds, abs=MILLISECOND / 1000)
-
-
-async def hangs(arguments: JsonObject) -> JsonObject:
-    await asyncio.Event().wait()
-    return {}
-
-
-async def answers(arguments: JsonObject) -> JsonObject:
-    return {}
 
 
 @dataclass
@@ -107,25 +90,6 @@ class HungSynthesizer:
         await asyncio.Event().wait()
 
 
-@dataclass
-class Timed:
-    """A mesh on a virtual clock."""
-
-    runs: Runs
-    caller: FunctionAgentCaller
-    run: Run | None = None
-
-    async def ask(self, seconds: float, *, raw: bool = False) -> Run:
-        async with self.runs.attached(RunRequest(Question("?"), raw=raw), deadline_after(seconds)) as attached:
-            self.run = attached.run
-            return await attached.ended()
-
-    async def fails(self, seconds: float, error: type[MeshError], *, raw: bool = False) -> MeshError:
-        with pytest.raises(error) as caught:
-            await self.ask(seconds, raw=raw)
-        return caught.value
-
-
 async def mesh(
     catalog: Catalog,
     planner: Planner,
@@ -136,31 +100,36 @@ async def mesh(
     route: RouteLimits | None = None,
     execute: ExecuteLimits | None = None,
     write: WriteLimits | None = None,
-) -> Timed:
-    """Without a model it is offline: the renderer writes."""
-    clock = VirtualClock()
-    catalogs = await catalogs_of(catalog, clock)
-    caller = FunctionAgentCaller(skills or {})
-    store = MemoryRunStore(10, clock=clock, replay_seconds=60)
-    answering = Answering(
-        catalogs=catalogs,
-        router=Router(planner, ByName(), PlanCache(MemoryPlanStore(0, clock), 0, None), route or RouteLimits()),
-        executor=Executor(caller, execute or ExecuteLimits(skill_timeout_seconds=3600), jitter=lambda: 1.0),
-        writer=Writer(model, renderer or FixedSynthesizer(["rendered"], completions=0), write or WriteLimits()),
-        store=store,
-        limits=PlanLimits(),
+) -> Mesh:
+    """On the virtual clock; offline without a model."""
+    return await mesh_of_fakes(
+        catalog,
+        planner,
+        skills or {},
+        model=model,
+        offline=model is None,
+        renderer=renderer,
+        route=route,
+        execute=execute or ExecuteLimits(skill_timeout_seconds=3600),
+        write=write,
+        clock=VirtualClock(),
     )
-    return Timed(Runs(answering, store, clock, Admission(100, 0), NO_LIMITS), caller)
 
 
-# --- ROUTE -----------------------------------------------------------------------------------------------------------
+async def fails(a_mesh: Mesh, seconds: float, error: type[MeshError]) -> MeshError:
+    with pytest.raises(error) as caught:
+        await a_mesh.ask(seconds=seconds)
+    return caught.value
+
+
+# --- ROUTE ---
 
 
 @virtual_time
 @pytest.mark.parametrize(("share", "ends"), [(0.4, 24.0), (0.25, 15.0)])
 async def test_routing_gets_its_share_of_the_deadline(catalog: Catalog, share: float, ends: float) -> None:
     a_mesh = await mesh(catalog, HungPlanner(), route=RouteLimits(share_of_deadline=share))
-    await a_mesh.fails(60, LlmUnavailable)
+    await fails(a_mesh, 60, LlmUnavailable)
     assert now() == at(ends)
 
 
@@ -168,10 +137,10 @@ async def test_routing_gets_its_share_of_the_deadline(catalog: Catalog, share: f
 async def test_a_plan_that_is_made_just_inside_the_share_counts(catalog: Catalog) -> None:
     planner = SlowPlanner(24 - MILLISECOND, FixedPlanner([ONE]))
     a_mesh = await mesh(catalog, planner, {"one__read": answers})
-    assert (await a_mesh.ask(60)).outcome is RunOutcome.COMPLETE
+    assert (await a_mesh.ask(seconds=60)).outcome is RunOutcome.COMPLETE
 
 
-# --- the reserve for synthesis ---------------------------------------------------------------------------------------
+# --- the reserve for synthesis ---
 
 
 @virtual_time
@@ -190,7 +159,7 @@ async def test_the_steps_leave_a_reserve_for_writing_the_answer(
     model = FixedSynthesizer(["written"])
     skills = {"one__read": answers, "two__read": hangs}
     a_mesh = await mesh(catalog, FixedPlanner([ONE, TWO]), skills, model=model, write=limits)
-    run = await a_mesh.ask(seconds)
+    run = await a_mesh.ask(seconds=seconds)
     assert now() == at(ends)
     assert (run.outcome, run.answer_source) == (RunOutcome.PARTIAL, AnswerSource.LLM)
     assert run.steps["b"].outcome.kind is StepOutcome.TIMED_OUT
@@ -201,7 +170,7 @@ async def test_the_reserve_is_a_share_of_what_routing_left(catalog: Catalog) -> 
     planner = SlowPlanner(4, FixedPlanner([ONE, TWO]))
     skills = {"one__read": answers, "two__read": hangs}
     a_mesh = await mesh(catalog, planner, skills, model=FixedSynthesizer(["written"]))
-    await a_mesh.ask(14)
+    await a_mesh.ask(seconds=14)
     assert now() == at(14 - 0.3 * (14 - 4))
 
 
@@ -210,13 +179,13 @@ async def test_the_reserve_is_a_share_of_what_routing_left(catalog: Catalog) -> 
 async def test_raw_and_offline_keep_nothing_back_but_the_margins_of_the_hops(catalog: Catalog, *, raw: bool) -> None:
     skills = {"one__read": answers, "two__read": hangs}
     a_mesh = await mesh(catalog, FixedPlanner([ONE, TWO]), skills, model=FixedSynthesizer(["written"]) if raw else None)
-    run = await a_mesh.ask(10, raw=raw)
+    run = await a_mesh.ask(seconds=10, raw=raw)
     assert now() == at(10 - 2 * HOP_MARGIN_SECONDS)
     assert run.outcome is RunOutcome.PARTIAL
     assert run.answer == ("" if raw else "rendered")
 
 
-# --- the attempts at a skill -----------------------------------------------------------------------------------------
+# --- the attempts at a skill ---
 
 
 @virtual_time
@@ -226,7 +195,7 @@ async def test_a_skill_gets_its_timeout_for_each_attempt(catalog: Catalog, limit
     limits = ExecuteLimits(skill_timeout_seconds=limit, retry=retry)
     slow = Slow(3600)
     a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": slow}, execute=limits)
-    error = await a_mesh.fails(60, AllStepsFailed)
+    error = await fails(a_mesh, 60, AllStepsFailed)
     assert isinstance(error, AllStepsFailed)
     assert error.code is Code.DEADLINE_EXCEEDED
     assert slow.called_at == [at(0), at(limit + 0.5), at(2 * limit + 0.5 + 1.0)]
@@ -239,9 +208,8 @@ async def test_the_card_of_a_skill_may_name_its_timeout(catalog: Catalog) -> Non
     once = ExecuteLimits(skill_timeout_seconds=20, retry=RetryPolicy(max_attempts=1))
     planner = FixedPlanner([ONE, {"id": "c", "skill": "six__read"}])
     a_mesh = await mesh(own, planner, {"one__read": hangs, "six__read": hangs}, execute=once)
-    await a_mesh.fails(60, AllStepsFailed)
-    assert a_mesh.run is not None
-    took = {name: record.seconds for name, record in a_mesh.run.steps.items()}
+    await fails(a_mesh, 60, AllStepsFailed)
+    took = {name: record.seconds for name, record in a_mesh.begun[0].steps.items()}
     assert took == {"a": at(20), "c": at(1.5)}
 
 
@@ -249,11 +217,11 @@ async def test_the_card_of_a_skill_may_name_its_timeout(catalog: Catalog) -> Non
 async def test_a_retry_whose_pause_the_time_does_not_allow_is_not_made(catalog: Catalog) -> None:
     wants_a_pause = Failing(Unreachable("gone", retry_after_seconds=2.0))
     a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": wants_a_pause})
-    await a_mesh.fails(5, AllStepsFailed)
+    await fails(a_mesh, 5, AllStepsFailed)
     assert wants_a_pause.called_at == [at(0), at(2), at(4)]
     wants_a_pause.called_at.clear()
     began = now()
-    await a_mesh.fails(3, AllStepsFailed)
+    await fails(a_mesh, 3, AllStepsFailed)
     assert wants_a_pause.called_at == [at(began), at(began + 2)]
     assert now() == at(began + 2)
 
@@ -263,24 +231,23 @@ async def test_a_step_whose_turn_comes_when_the_time_is_over_is_not_sent(catalog
     limits = ExecuteLimits(skill_timeout_seconds=3600, max_concurrent_calls=1)
     skills = {"one__read": hangs, "two__read": answers}
     a_mesh = await mesh(catalog, FixedPlanner([ONE, TWO]), skills, model=FixedSynthesizer([]), execute=limits)
-    await a_mesh.fails(10, AllStepsFailed)
-    assert a_mesh.run is not None
-    outcome = a_mesh.run.steps["b"].outcome
+    await fails(a_mesh, 10, AllStepsFailed)
+    [run] = a_mesh.begun
+    outcome = run.steps["b"].outcome
     assert (outcome.kind, outcome.reason, outcome.attempts) == (StepOutcome.TIMED_OUT, StepReason.BUDGET_EXHAUSTED, 0)
     assert [call.step_id for call in a_mesh.caller.started] == ["a"]
-    assert a_mesh.run.ledger.agent_calls == 1
+    assert run.ledger.agent_calls == 1
 
 
 @virtual_time
 async def test_a_step_that_needs_one_which_timed_out_is_skipped_and_not_sent(catalog: Catalog) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([ONE, AFTER_ONE]), {"one__read": hangs, "two__read": answers})
-    await a_mesh.fails(10, AllStepsFailed)
-    assert a_mesh.run is not None
-    assert a_mesh.run.steps["b"].outcome.reason is StepReason.UPSTREAM_FAILED
+    await fails(a_mesh, 10, AllStepsFailed)
+    assert a_mesh.begun[0].steps["b"].outcome.reason is StepReason.UPSTREAM_FAILED
     assert [call.step_id for call in a_mesh.caller.started] == ["a"]
 
 
-# --- SYNTHESIZE ------------------------------------------------------------------------------------------------------
+# --- SYNTHESIZE ---
 
 
 @virtual_time
@@ -289,23 +256,23 @@ async def test_if_the_model_hangs_while_it_writes_the_renderer_answers_in_time(
     catalog: Catalog, seconds: float
 ) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": answers}, model=HungSynthesizer())
-    run = await a_mesh.ask(seconds)
+    run = await a_mesh.ask(seconds=seconds)
     assert now() == at(seconds - RENDER_SECONDS)
     assert (run.answer, run.answer_source) == ("rendered", AnswerSource.RENDERED)
     assert run.outcome is RunOutcome.COMPLETE
 
 
-# --- the whole run ---------------------------------------------------------------------------------------------------
+# --- the whole run ---
 
 
 @virtual_time
 @pytest.mark.parametrize("seconds", [60.0, 0.5])
 async def test_a_run_ends_a_margin_before_its_deadline_whatever_hangs(catalog: Catalog, seconds: float) -> None:
     a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": answers}, renderer=HungSynthesizer())
-    error = await a_mesh.fails(seconds, DeadlineExceeded)
+    error = await fails(a_mesh, seconds, DeadlineExceeded)
     assert now() == at(seconds - HOP_MARGIN_SECONDS)
-    assert a_mesh.run is not None
-    assert error.metadata["run_id"] == a_mesh.run.id
-    assert a_mesh.run.state is RunState.FAILED
+    [run] = a_mesh.begun
+    assert error.metadata["run_id"] == run.id
+    assert run.state is RunState.FAILED
     assert a_mesh.runs.admission.inside == 0
     assert a_mesh.runs.tasks == []

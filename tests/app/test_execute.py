@@ -32,6 +32,7 @@ from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
 from orchestrator_svc.core.validate import PlanLimits, validate
 from tests.app.conftest import skill
+from tests.app.skills import answers, failing, hangs
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 
 IN_A_MINUTE = 60.0
@@ -54,17 +55,6 @@ async def execute(
     plan = validate({"steps": list(steps)}, catalog, PlanLimits(max_steps=100_000))
     await Executor(caller, limits or ExecuteLimits()).execute(run, plan, Deadline.after(seconds))
     return run, caller
-
-
-async def answers(arguments: JsonObject) -> JsonObject:
-    return {"got": arguments.get("x")}
-
-
-def failing(error: MeshError) -> SkillFunction:
-    async def fail(arguments: JsonObject) -> JsonObject:
-        raise error
-
-    return fail
 
 
 async def test_results_flow_into_the_arguments_of_dependents(catalog: Catalog) -> None:
@@ -137,10 +127,6 @@ async def test_an_agent_without_an_endpoint_is_not_called(catalog: Catalog) -> N
 
 
 async def test_a_step_that_hangs_times_out_at_its_own_timeout_and_its_dependents_are_skipped(catalog: Catalog) -> None:
-    async def hangs(arguments: JsonObject) -> JsonObject:
-        await asyncio.Event().wait()
-        return {}
-
     quick = skill("one__read", timeout_seconds=0.02)
     run, caller = await execute(
         Catalog.of([*catalog.skills.values(), quick]),

@@ -13,17 +13,14 @@ from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.attempt import outcome_of_failure
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
 from orchestrator_svc.app.ports.agent_caller import CallFailed
-from orchestrator_svc.app.run import AnswerSource, Run
+from orchestrator_svc.app.run import Run
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
 from orchestrator_svc.core.validate import validate
 from tests.app.conftest import skill
-from tests.app.mesh import mesh
-from tests.app.test_answer import ONE
-from tests.app.test_execute import IN_A_MINUTE, answers, new_run
+from tests.app.skills import answers, hangs
+from tests.app.test_execute import IN_A_MINUTE, new_run
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
-from tests.fakes.planner import FixedPlanner
-from tests.fakes.synthesizer import FixedSynthesizer
 
 
 class Interrupted:
@@ -46,10 +43,6 @@ class Interrupted:
 async def test_a_side_effect_that_was_under_way_may_or_may_not_have_happened(catalog: Catalog) -> None:
     async def cancels_the_run(arguments: JsonObject) -> JsonObject:
         interrupted.cancel()
-        await asyncio.Event().wait()
-        return {}
-
-    async def hangs(arguments: JsonObject) -> JsonObject:
         await asyncio.Event().wait()
         return {}
 
@@ -112,9 +105,3 @@ def test_a_side_effect_whose_agent_may_not_have_said_how_it_ended_may_have_happe
     failure = CallFailed(error, code=code, agent_reason=reason, endpoint="host:1", sent=True)
     assert outcome_of_failure(skill("four__write", Effect.SIDE_EFFECT), failure).effect_unknown is unknown
     assert not outcome_of_failure(skill("one__read"), failure).effect_unknown
-
-
-async def test_a_model_that_writes_nothing_leaves_the_answer_to_the_renderer(catalog: Catalog) -> None:
-    a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": answers}, model=FixedSynthesizer([""]))
-    run = await a_mesh.ask()
-    assert (run.answer, run.answer_source) == ("rendered", AnswerSource.RENDERED)

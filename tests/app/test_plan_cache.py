@@ -21,8 +21,7 @@ from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.conftest import skill
 from tests.app.mesh import Mesh, mesh
-from tests.app.test_answer import ONE
-from tests.app.test_execute import answers
+from tests.app.skills import ONE, answers
 from tests.contracts.test_plan_store import KeptPlans
 from tests.fakes.planner import FixedPlanner
 

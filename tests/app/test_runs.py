@@ -33,8 +33,7 @@ from orchestrator_svc.app.runs import Attached
 from orchestrator_svc.app.scope import Scope
 from orchestrator_svc.core.catalog import Catalog
 from tests.app.mesh import Mesh, mesh
-from tests.app.test_answer import ONE
-from tests.app.test_execute import answers, failing
+from tests.app.skills import ONE, answers, failing
 from tests.fakes.agent_caller import SkillFunction
 from tests.fakes.clock import ManualClock
 from tests.fakes.planner import FixedPlanner
