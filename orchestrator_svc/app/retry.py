@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import HOP_MARGIN_SECONDS
-from agentmesh.errors import DeadlineExceeded
+from agentmesh.errors import DeadlineExceeded, NoEndpoint, SkillChanged
 from orchestrator_svc.app.ports.agent_caller import CallFailed
 from orchestrator_svc.core.catalog import Skill
 
@@ -135,5 +135,12 @@ class Retries:
 
 
 def _may_pass(failure: CallFailed) -> bool:
-    """Whether another attempt may do better: an agent that was late once need not be again."""
-    return failure.error.transient or isinstance(failure.error, DeadlineExceeded)
+    """Whether another attempt may do better.
+
+    An agent that was late once need not be again, and a skill that one endpoint has changed another may not have yet.
+    But a call that met no endpoint has waited for one already.
+    """
+    error = failure.error
+    if isinstance(error, NoEndpoint):
+        return False
+    return error.transient or isinstance(error, (DeadlineExceeded, SkillChanged))

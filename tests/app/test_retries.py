@@ -207,17 +207,12 @@ async def test_a_side_effect_that_never_arrives_has_not_happened_and_its_request
     assert not scene.run.may_have_changed_things
 
 
-async def test_an_agent_without_an_endpoint_is_looked_for_again(catalog: Catalog) -> None:
-    async def works(arguments: JsonObject) -> JsonObject:
-        return {}
-
-    skills: dict[str, SkillFunction] = {}
-    scene = Scene(catalog, skills)
-    scene.clock.meanwhile = lambda: skills.update({"one__read": works})
+async def test_a_call_that_waited_for_an_endpoint_in_vain_does_not_wait_again(catalog: Catalog) -> None:
+    scene = Scene(catalog, {})
     outcome = await scene.play(READ)
-    assert (outcome.kind, outcome.attempts) == (StepOutcome.SUCCEEDED, 1)
-    assert scene.attempts == [1], "the first that was sent"
-    assert scene.run.ledger.agent_calls == 1
+    assert (outcome.reason, outcome.attempts) == (StepReason.NO_ENDPOINT, 0)
+    assert scene.run.ledger.agent_calls == 0
+    assert scene.clock.pauses == []
 
 
 async def test_an_endpoint_that_leaves_after_a_failure_leaves_the_failure(catalog: Catalog) -> None:

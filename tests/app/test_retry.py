@@ -39,6 +39,7 @@ PASSING: dict[str, CallFailed] = {
     "unreachable": failure(GONE),
     "shutting down": failure(errors.ShuttingDown("bye")),
     "a limit of the skill": failure(errors.ResourceExhausted("three a minute")),
+    "changed at this endpoint": failure(errors.SkillChanged("other")),
     "the attempt timed out": failure(errors.DeadlineExceeded("late")),
     "another make: UNAVAILABLE": failure(errors.RemoteError("busy", code=Code.UNAVAILABLE, remote_reason="BUSY")),
     "another make: ABORTED": failure(errors.RemoteError("conflict", code=Code.ABORTED)),
@@ -46,14 +47,13 @@ PASSING: dict[str, CallFailed] = {
 }
 NEVER_LEFT: dict[str, CallFailed] = {
     "nobody listens": failure(GONE, sent=False),
-    "no endpoint": failure(errors.NoEndpoint("none known"), sent=False),
 }
 LASTING: dict[str, CallFailed] = {
     "not found": failure(errors.NotFound("no such host")),
     "failed": failure(errors.SkillFailed("cannot")),
     "denied": failure(errors.PermissionDenied("not you")),
     "bad arguments": failure(errors.ArgumentsInvalid("no")),
-    "changed": failure(errors.SkillChanged("other")),
+    "no endpoint, after waiting for one": failure(errors.NoEndpoint("none known"), sent=False),
     "bad result": failure(errors.ResultInvalid("no number")),
     "a bug": failure(errors.Internal("incident")),
     "cancelled there": failure(errors.RunCancelled("cancelled")),

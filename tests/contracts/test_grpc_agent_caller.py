@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -74,17 +75,24 @@ class Book:
                 await self.endpoints.changed(self.endpoints.revision)
 
     async def call(
-        self, skill: Skill, arguments: JsonObject | None = None, watcher: RecordingWatcher | None = None
+        self,
+        skill: Skill,
+        arguments: JsonObject | None = None,
+        watcher: RecordingWatcher | None = None,
+        tried: Iterable[str] = (),
     ) -> AgentReply:
-        return await self.caller.call(
-            agent_call(skill, arguments or {}), Deadline.after(PATIENCE_SECONDS), watcher or RecordingWatcher()
-        )
+        call = replace(agent_call(skill, arguments or {}), tried=frozenset(tried))
+        return await self.caller.call(call, Deadline.after(PATIENCE_SECONDS), watcher or RecordingWatcher())
 
     async def failure(
-        self, skill: Skill, arguments: JsonObject | None = None, watcher: RecordingWatcher | None = None
+        self,
+        skill: Skill,
+        arguments: JsonObject | None = None,
+        watcher: RecordingWatcher | None = None,
+        tried: Iterable[str] = (),
     ) -> CallFailed:
         with pytest.raises(CallFailed) as caught:
-            await self.call(skill, arguments, watcher)
+            await self.call(skill, arguments, watcher, tried)
         return caught.value
 
 

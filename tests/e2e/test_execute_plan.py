@@ -347,7 +347,7 @@ async def test_an_agent_that_is_gone_is_unavailable_and_a_retry_may_help(mesh: M
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run(mesh, {"id": "a", "skill": "dead__answer"})
     refusal = refusal_of(caught.value)
-    assert (refusal.code, refusal.metadata["step_reason"]) == (grpc.StatusCode.UNAVAILABLE, "AGENT_UNAVAILABLE")
+    assert (refusal.code, refusal.metadata["step_reason"]) == (grpc.StatusCode.UNAVAILABLE, "NO_ENDPOINT")
 
 
 async def test_a_side_effect_that_never_left_is_not_called_unknown(mesh: Mesh) -> None:
@@ -362,7 +362,7 @@ async def test_a_side_effect_that_never_left_is_not_called_unknown(mesh: Mesh) -
     async with serving_card(card) as address:
         await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
     steps = await run(mesh, FIND, {"id": "pay", "skill": "dead__pay"}, max_effect="EFFECT_SIDE_EFFECT")
-    assert steps["pay"].reason == run_pb2.STEP_REASON_AGENT_UNAVAILABLE
+    assert steps["pay"].reason == run_pb2.STEP_REASON_NO_ENDPOINT
     assert not steps["pay"].effect_unknown
 
 

@@ -42,11 +42,10 @@ async def buf_curl(address: str, method: str, request: dict[str, Any]) -> tuple[
 
 @pytest.fixture
 async def mesh() -> AsyncIterator[tuple[str, dict[str, Process]]]:
-    """Address of the orchestrator, and the processes by name."""
+    """Address of the orchestrator, which forgets at once who has left, and the processes by name."""
+    environment = {"AGENTMESH_LISTEN": "127.0.0.1:0", "AGENTMESH_CATALOG_GRACE_SECONDS": "0"}
     async with AsyncExitStack() as stack:
-        orchestrator = await stack.enter_async_context(
-            running("-m", "orchestrator_svc", environment={"AGENTMESH_LISTEN": "127.0.0.1:0"})
-        )
+        orchestrator = await stack.enter_async_context(running("-m", "orchestrator_svc", environment=environment))
         address = str((await orchestrator.says("orchestrator is listening"))["address"])
         processes = {"orchestrator": orchestrator}
         for name in ("stock", "supplier"):

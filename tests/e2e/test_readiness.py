@@ -24,8 +24,9 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 @pytest.fixture
 async def empty() -> AsyncIterator[Mesh]:
-    """An orchestrator without agents."""
-    async with running_mesh(minds=minds(FixedPlanner([]))) as mesh:
+    """An orchestrator without agents, and without a grace for those that have left."""
+    settings = {"AGENTMESH_CATALOG_GRACE_SECONDS": "0"}
+    async with running_mesh(minds=minds(FixedPlanner([])), settings=settings) as mesh:
         yield mesh
 
 

@@ -289,7 +289,7 @@ async def test_a_side_effect_that_never_left_leaves_its_request_id_free(probe: P
             await register(mesh, agent, gone)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await mesh.orchestrator.ExecutePlan(request)
-        assert refusal_of(caught.value).metadata["step_reason"] == "AGENT_UNAVAILABLE"
+        assert refusal_of(caught.value).metadata["step_reason"] == "NO_ENDPOINT"
         assert probe.calls == []
         async with await agent.start(gone.address) as back:
             await register(mesh, agent, back)
