@@ -190,7 +190,7 @@ def build(config: Config, *, minds: Minds | None = None) -> Orchestrator:
         background=lambda: runs.tasks,
         not_supported=NOT_SUPPORTED,
     )
-    http = _http(config, server, [orchestrator, registry])
+    http = _http(config, server, [orchestrator, registry], store)
     return Orchestrator(
         server,
         runs,
@@ -232,7 +232,7 @@ def _plan_store(config: Config, clock: Clock) -> tuple[PlanStore, Sequence[Part]
     return shared, (shared,)
 
 
-def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> HttpServer | None:
+def _http(config: Config, server: MeshServer, services: Sequence[Service], store: AgentStore) -> HttpServer | None:
     """The same rpcs for callers without gRPC; starts and stops with the server."""
     if config.http_address is None:
         return None
@@ -241,6 +241,7 @@ def _http(config: Config, server: MeshServer, services: Sequence[Service]) -> Ht
         services,
         server.guard,
         lambda: why_not_ready(server),
+        concerns=lambda: {"registry": store.trouble} if store.trouble else {},
         allow_plaintext=config.allow_plaintext,
         allowed_origins=config.http_allowed_origins,
         bounds=Bounds(stall_seconds=config.stream_stall_seconds),

@@ -21,7 +21,13 @@ _REGISTER_TIMEOUT_SECONDS: Final = 10.0
 """The orchestrator dials back before it answers."""
 _HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 _DEREGISTER_TIMEOUT_SECONDS: Final = 2.0
-_REFUSALS: Final = (errors.CardInvalid, errors.RequestInvalid, errors.RequestMalformed, errors.FieldNotSupported)
+_REFUSALS: Final = (
+    errors.CardInvalid,
+    errors.RequestInvalid,
+    errors.RequestMalformed,
+    errors.FieldNotSupported,
+    errors.AddressNotAllowed,
+)
 """A registration that is answered so will always be."""
 
 

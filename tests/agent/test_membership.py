@@ -150,6 +150,7 @@ async def test_a_heartbeat_that_fails_is_tried_again_sooner_and_the_lease_is_kep
             ],
         ),
         errors.RequestInvalid("address", violations=[Violation("address", ViolationReason.RULE, "is too long")]),
+        errors.AddressNotAllowed("no", violations=[Violation("address", ViolationReason.ADDRESS_NOT_ALLOWED, "no")]),
     ],
     ids=lambda refusal: type(refusal).__name__,
 )
@@ -168,7 +169,17 @@ async def test_a_refusal_for_good_is_raised_with_every_violation(refusal: errors
 
 
 @pytest.mark.parametrize(
-    "passing", [errors.Internal("a bug"), errors.PermissionDenied("no"), errors.ShuttingDown("later")], ids=str
+    "passing",
+    [
+        errors.Internal("a bug"),
+        errors.PermissionDenied("no"),
+        errors.ShuttingDown("later"),
+        errors.AddressUnreachable("not yet"),
+        errors.CardMismatch("another is still there"),
+        errors.CardConflict("the other contract is still listed"),
+        errors.RegistryUnavailable("the store is away"),
+    ],
+    ids=str,
 )
 async def test_any_other_answer_is_no_reason_to_give_up(passing: errors.MeshError) -> None:
     registry, clock = RegistryServer(heartbeat_seconds=5), Clock()

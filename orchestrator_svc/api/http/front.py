@@ -37,6 +37,7 @@ class Front:
         connect: Serves them.
         origins: Which web pages may call.
         why_not_ready: Gives the reason why questions cannot be answered now; None if they can.
+        concerns: Gives what is not as it should be although questions are answered, in words, by what it is about.
         body_seconds: The time that the body of a request may take to arrive.
     """
 
@@ -47,12 +48,14 @@ class Front:
         origins: Origins,
         why_not_ready: Callable[[], Reason | None],
         *,
+        concerns: Callable[[], Mapping[str, str]] = dict,
         body_seconds: float,
     ) -> None:
         self._rpcs = rpcs
         self._connect = connect
         self._origins = origins
         self._why_not_ready = why_not_ready
+        self._concerns = concerns
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +84,7 @@ class Front:
             return
         why_not = self._why_not_ready() if scope["path"] == READY else None
         said: JsonObject = {"status": "SERVING"} if why_not is None else {"status": "NOT_SERVING", "reason": why_not}
+        said |= self._concerns()
         await send_json(send, 200 if why_not is None else 503, said, [("cache-control", "no-store")])
 
     async def _call(self, scope: Scope, headers: Mapping[str, str], receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ Of uvicorn the protocol is used and not its `Server`, which takes the signals of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, cast
 
 import structlog
@@ -35,6 +35,7 @@ def build_http_server(
     guard: Guard,
     why_not_ready: Callable[[], Reason | None],
     *,
+    concerns: Callable[[], Mapping[str, str]] = dict,
     allow_plaintext: bool,
     allowed_origins: Collection[str],
     bounds: Bounds,
@@ -46,6 +47,7 @@ def build_http_server(
         services: As the gRPC server has them.
         guard: `MeshServer.guard` of that server.
         why_not_ready: Gives the reason why questions cannot be answered now; None if they can.
+        concerns: Gives what is not as it should be although questions are answered, in words, by what it is about.
         allow_plaintext: Whether an address that other machines reach may be served without TLS.
         allowed_origins: Of web pages that may call.
         bounds: Of connections.
@@ -61,6 +63,7 @@ def build_http_server(
         cast("App", ConnectApp(rpcs)),
         Origins(allowed_origins),
         why_not_ready,
+        concerns=concerns,
         body_seconds=bounds.body_seconds,
     )
     return HttpServer(address, front, bounds)
