@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from agentmesh.agent import Agent, RunningAgent
+from agentmesh.errors import MeshError
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.channel import open_channel
 from agentmesh.transport.client_interceptor import reading
@@ -68,6 +69,18 @@ class Served:
 
 
 Serve = Callable[[Agent], Awaitable[Served]]
+
+
+def new_agent(**said: Any) -> Agent:  # noqa: ANN401 - of Agent
+    """An agent without skills."""
+    return Agent("test_agent", version="1.2.3", description="For tests.", **said)
+
+
+async def refusal(served: Served, skill: str, arguments: JsonObject | None = None, **fields: Any) -> MeshError:  # noqa: ANN401
+    """The error of a call."""
+    with pytest.raises(MeshError) as raised:
+        await served.execute(skill, arguments, **fields)
+    return raised.value
 
 
 @pytest.fixture

@@ -19,17 +19,13 @@ from agentmesh.agent import Agent, current_call, report_usage
 from agentmesh.cards import skill_digest
 from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
-from agentmesh.jsonvalues import Json, JsonObject
+from agentmesh.jsonvalues import Json
 from agentmesh.transport.status import code_of, reason_of
 from agentmesh.transport.structs import from_struct
 from agentmesh.v1 import agent_service_pb2, card_pb2, usage_pb2
-from tests.agent.conftest import Serve, Served
+from tests.agent.conftest import Serve, new_agent, refusal
 
 MARKER = "marker-3f9c"
-
-
-def new_agent(**said: Any) -> Agent:  # noqa: ANN401 - passed on
-    return Agent("test_agent", version="1.2.3", description="For tests.", **said)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +52,6 @@ def adding() -> Agent:
         return 2 * number
 
     return agent
-
-
-async def refusal(served: Served, skill: str, arguments: JsonObject | None = None, **fields: Any) -> MeshError:  # noqa: ANN401
-    with pytest.raises(MeshError) as raised:
-        await served.execute(skill, arguments, **fields)
-    return raised.value
 
 
 def trailers(error: MeshError) -> dict[str, str | bytes]:

@@ -13,18 +13,14 @@ import structlog
 from structlog.testing import capture_logs
 
 from agentmesh import errors, metadata
-from agentmesh.agent import Agent, current_call, progress, report_usage
+from agentmesh.agent import current_call, progress, report_usage
 from agentmesh.errors import Code, MeshError, Reason
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import code_of, from_struct, reason_of
 from agentmesh.v1 import agent_service_pb2, usage_pb2
-from tests.agent.conftest import Serve, Served
+from tests.agent.conftest import Serve, Served, new_agent
 
 Told = tuple[float | None, str]
-
-
-def new_agent(**said: Any) -> Agent:  # noqa: ANN401 - passed on
-    return Agent("test_agent", version="1.2.3", description="For tests.", **said)
 
 
 def told(message: agent_service_pb2.ExecuteStreamResponse) -> Told:

@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 from structlog.testing import capture_logs
 
 from agentmesh import errors, metadata
-from agentmesh.agent import Agent, AgentDefinitionError, Call, current_call, progress, report_usage
+from agentmesh.agent import AgentDefinitionError, Call, current_call, progress, report_usage
 from agentmesh.agent.execution import Execution
 from agentmesh.agent.repeats import MAX_ANSWERS, Repeats
 from agentmesh.agent.running import SERVICE
@@ -23,11 +23,7 @@ from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
 from agentmesh.transport import Service, build_server, code_of, from_struct, open_channel, reason_of, to_struct
 from agentmesh.v1 import agent_service_pb2, usage_pb2
 from agentmesh.v1.agent_service_pb2_grpc import AgentStub, add_AgentServicer_to_server
-from tests.agent.conftest import Serve, Served
-
-
-def new_agent(**said: Any) -> Agent:  # noqa: ANN401 - passed on
-    return Agent("test_agent", version="1.2.3", description="For tests.", **said)
+from tests.agent.conftest import Serve, Served, new_agent, refusal
 
 
 class Paying:
@@ -67,12 +63,6 @@ def at_once(**said: Any) -> Paying:  # noqa: ANN401 - of Agent
     paying = Paying(**said)
     paying.go_on.set()
     return paying
-
-
-async def refusal(served: Served, skill: str, *arguments: Any, **fields: Any) -> MeshError:  # noqa: ANN401
-    with pytest.raises(MeshError) as raised:
-        await served.execute(skill, *arguments, **fields)
-    return raised.value
 
 
 def is_effect_unknown(error: MeshError) -> bool:
