@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agentmesh.errors import BudgetExceeded, Violation, ViolationReason
+from agentmesh.errors import BudgetExceeded
 from agentmesh.jsonvalues import Json, JsonObject
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.pricing import Price, Tokens, cost_usd, price_of
-from orchestrator_svc.app.ledger import Budget, Ledger, RequestClaim
+from orchestrator_svc.app.ledger import Ledger, RequestClaim
+from orchestrator_svc.core.budget import Budget, budget_exceeded
 
 LEAST_REPLY_TOKENS: Final = 16
 """Not even a tool call fits into less: to send the prompt for that would be money for nothing."""
@@ -40,7 +41,7 @@ class Allowance:
     def too_short(self) -> BudgetExceeded:
         """The error for a reply that did not fit into what the budget leaves."""
         message = f"the budget of this run leaves the model {self.reply_tokens} tokens to reply, and that is too little"
-        return _exceeded(self.limited_by, message)
+        return budget_exceeded({self.limited_by: message})
 
 
 def allow(ledger: Ledger, body: JsonObject, price: Price | None, cap_tokens: int) -> Allowance:
@@ -88,11 +89,11 @@ def models_within(budget: Budget, settings: LlmSettings) -> tuple[str, ...]:
     priced = tuple(model for model in settings.models if price_of(model, settings.prices) is not None)
     if not priced:
         names = ", ".join(settings.models)
-        raise _exceeded(
-            "cost_usd",
+        message = (
             f"the budget of this run limits its cost, and what {names} would cost is not known: set its price in "
-            "AGENTMESH_LLM_PRICES, or set no cost_usd",
+            "AGENTMESH_LLM_PRICES, or set no cost_usd"
         )
+        raise budget_exceeded({"cost_usd": message})
     return priced
 
 
@@ -107,9 +108,7 @@ def _room(ledger: Ledger, prompt: int, price: Price | None) -> Mapping[str, int]
         room["tokens"] = ledger.tokens_left - prompt
     if ledger.cost_left_usd is not None and price is not None and price.output_per_million > 0:
         left = ledger.cost_left_usd * 1_000_000 - prompt * price.input_per_million
-        room["cost_usd"] = math.floor(left / price.output_per_million) - 1  # the last one for what rounding takes
+        tokens = left / price.output_per_million
+        if math.isfinite(tokens):  # else so many dollars are no limit
+            room["cost_usd"] = math.floor(tokens) - 1  # the last one for what rounding takes
     return room
-
-
-def _exceeded(name: str, message: str) -> BudgetExceeded:
-    return BudgetExceeded(message, violations=[Violation(f"budget.{name}", ViolationReason.LIMIT, message)])

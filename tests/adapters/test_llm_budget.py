@@ -7,6 +7,7 @@ for each two of instructions and tools, and as long a reply as the limit allows.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -19,8 +20,8 @@ from orchestrator_svc.adapters.llm_budget import most_prompt_tokens
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.pricing import Price, Tokens, cost_usd
 from orchestrator_svc.adapters.prompts import CUT_NOTE
-from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.ports.synthesizer import Restart
+from orchestrator_svc.core.budget import Budget
 from tests.adapters.llm import asking, prices
 from tests.fakes.llm_replies import Completion, Fails, Hangs, Reply, Streams, calls, says
 from tests.fakes.scripted_llm import LlmRequest, ScriptedLlm
@@ -102,6 +103,14 @@ async def test_a_large_budget_leaves_the_reply_a_cap_that_models_accept(llm: Scr
     async with asking(llm.base_url, budget=Budget(cost_usd=5.0), prices=prices(model_a=(0, 0))) as mesh:
         await mesh.route()
     assert [limit_of(request) for request in llm.requests] == [8192, 8192]
+
+
+@pytest.mark.parametrize("dollars", [1e300, 1e308, math.inf])
+async def test_more_dollars_than_a_number_can_count_are_a_large_budget(llm: ScriptedLlm, dollars: float) -> None:
+    llm.to_route(GOOD)
+    async with asking(llm.base_url, prices=CHEAP, budget=Budget(cost_usd=dollars)) as mesh:
+        await mesh.route()
+    assert limit_of(llm.requests[0]) == 8192
 
 
 @pytest.mark.parametrize("data", ["8" * 3000, "é" * 1500, "漢" * 1000], ids=["digits", "accents", "Han"])
