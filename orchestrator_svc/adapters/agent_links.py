@@ -148,10 +148,10 @@ class AgentLinks:
             self._update()
             await self._endpoints.changed(revision)
 
-    def to(self, endpoint: Endpoint) -> Link:
-        """The link to a listed endpoint."""
+    def to(self, agent: str, endpoint: Endpoint) -> Link:
+        """The link to an endpoint of the agent that was listed a moment ago."""
         if endpoint not in self._links:
-            self._update()
+            self._links[endpoint] = Link(agent, endpoint, self._endpoints)
         return self._links[endpoint]
 
     async def close(self) -> None:

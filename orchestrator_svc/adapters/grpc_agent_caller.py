@@ -53,7 +53,7 @@ class GrpcAgentCaller:
 
     async def call(self, call: AgentCall, deadline: Deadline, watcher: CallWatcher) -> AgentReply:
         endpoint = await self._endpoint_for(call, deadline)
-        link = self._links.to(endpoint)
+        link = self._links.to(call.skill.agent, endpoint)
         try:
             # Raises if nothing is left of it.
             timeout_of_call(f"agent `{call.skill.agent}`", deadline.remaining())

@@ -1,43 +1,30 @@
-"""Who is in the mesh: endpoints come with a lease, stay while they send heartbeats, and make the catalog."""
+"""Who is in the mesh: endpoints come with a lease, stay while they send heartbeats, or leave."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
 from agentmesh.cards import card_digest
-from agentmesh.errors import CardConflict, CardMismatch, CatalogEmpty, LeaseNotFound, summary_of
+from agentmesh.errors import CardConflict, CardMismatch, LeaseNotFound, summary_of
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.addresses import EVERY_ADDRESS, AllowedAddresses
 from orchestrator_svc.app.ports.agent_dialer import AgentDialer
-from orchestrator_svc.app.ports.agent_store import AgentStore, Endpoint, Listing, Registration
+from orchestrator_svc.app.ports.agent_store import AgentStore, Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.core.card import Card, read_card
 from orchestrator_svc.core.card_changes import contract_changes
-from orchestrator_svc.core.catalog import Catalog
 
 _log = structlog.get_logger(__name__)
 
 DEFAULT_TTL_SECONDS = 15.0
 HEARTBEATS_PER_TTL = 3
-EMPTY_RETRY_SECONDS = 2.0
-"""After this an agent that is just starting has usually registered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Current:
-    """The catalog of one revision of the listing."""
-
-    revision: int
-    catalog: Catalog
 
 
 class Membership:
-    """Registers endpoints and shows the catalog that they make.
+    """Registers endpoints and shows who is listed.
 
     Args:
         store: Keeps the leases.
@@ -53,8 +40,6 @@ class Membership:
         self._clock = clock
         self._dialer = dialer
         self._allowed = allowed
-        self._current = _Current(-1, Catalog.of(()))
-        self._seen = store.listing().revision
 
     async def register(self, card: JsonObject, address: str, ttl_seconds: float | None = None) -> Registration:
         """List an endpoint until its lease ends; what is refused changes nothing.
@@ -109,21 +94,9 @@ class Membership:
         """End a lease; fine if it had ended."""
         await self._store.remove(lease_id)
 
-    async def changed(self) -> None:
-        """Return when the listing has changed since this was called last. For one waiter; others use `listings`."""
-        await self._store.changed(self._seen)
-        self._seen = self._store.listing().revision
-
     async def changed_since(self, revision: int) -> None:
         """Return when the revision of the listing is another than this; at once if it is. Any number may wait."""
         await self._store.changed(revision)
-
-    async def listings(self) -> AsyncGenerator[Listing, None]:
-        """Who is listed now, then who is listed after each change; a slow reader gets the latest only."""
-        while True:
-            listing = self._store.listing()
-            yield listing
-            await self._store.changed(listing.revision)
 
     def listing(self) -> Listing:
         """Who is listed now."""
@@ -133,36 +106,6 @@ class Membership:
     def registry_trouble(self) -> str:
         """Why the listing may be out of date, as that the store cannot be reached; empty while it is not."""
         return self._store.trouble
-
-    def known_catalog(self) -> Catalog:
-        """The catalog as it is now, also when it is empty."""
-        listing = self._store.listing()
-        if listing.revision != self._current.revision:
-            skills = [skill for registration in listing.registrations for skill in registration.card.skills]
-            self._current = _Current(listing.revision, Catalog.of(skills))
-        return self._current.catalog
-
-    def catalog(self) -> Catalog:
-        """The catalog to answer a question with; one run uses one.
-
-        Raises:
-            CatalogEmpty: No agent is registered.
-        """
-        catalog = self.known_catalog()
-        if not catalog:
-            raise CatalogEmpty("no agent is registered yet", retry_after_seconds=EMPTY_RETRY_SECONDS)
-        return catalog
-
-    def endpoints(self) -> frozenset[Endpoint]:
-        """Every endpoint that is listed now."""
-        return frozenset(registration.endpoint for registration in self._store.listing().registrations)
-
-    def endpoint_of(self, agent: str) -> Endpoint | None:
-        """An endpoint of the agent; None if none is listed now."""
-        for registration in self._store.listing().registrations:
-            if registration.card.name == agent:
-                return registration.endpoint
-        return None
 
     async def _check_who_is_at(self, address: str, card: Card) -> None:
         found = await self._dialer.card_at(address)

@@ -13,7 +13,6 @@ from agentmesh.errors import (
     CardConflict,
     CardInvalid,
     CardMismatch,
-    CatalogEmpty,
     LeaseNotFound,
     ViolationReason,
 )
@@ -22,7 +21,7 @@ from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.addresses import EVERY_ADDRESS, AllowedAddresses
 from orchestrator_svc.app.membership import DEFAULT_TTL_SECONDS, Membership
-from orchestrator_svc.app.ports.agent_store import Registration
+from orchestrator_svc.app.ports.agent_store import Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
 from tests.fakes.agent_dialer import ServedAgents
 from tests.fakes.clock import ManualClock
@@ -77,27 +76,30 @@ def ground(clock: ManualClock) -> Ground:
 
 
 def addresses(membership: Membership) -> set[str]:
-    return {endpoint.address for endpoint in membership.endpoints()}
+    return set(membership.listing().by_address)
 
 
-def address_of(membership: Membership, agent: str) -> str | None:
-    endpoint = membership.endpoint_of(agent)
-    assert endpoint is None or endpoint in membership.endpoints()
-    return endpoint.address if endpoint else None
+def addresses_of(membership: Membership, agent: str) -> list[str]:
+    return [one.address for one in membership.listing().registrations if one.card.name == agent]
 
 
-async def has_changed(membership: Membership) -> None:
+def skills(membership: Membership) -> list[str]:
+    """Ids, of every endpoint."""
+    return [skill.id for one in membership.listing().registrations for skill in one.card.skills]
+
+
+async def has_changed(membership: Membership, since: Listing) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await membership.changed()
+        await membership.changed_since(since.revision)
 
 
-async def test_skills_of_every_listed_agent_make_the_catalog(ground: Ground) -> None:
+async def test_who_has_registered_is_listed_with_its_skills(ground: Ground) -> None:
     await ground.register(card("one", "read", "write"), "host:1")
     await ground.register(card("two"), "host:2")
-    assert list(ground.membership.catalog().skills) == ["one__read", "one__write", "two__work"]
+    assert skills(ground.membership) == ["one__read", "one__write", "two__work"]
     assert addresses(ground.membership) == {"host:1", "host:2"}
-    assert address_of(ground.membership, "two") == "host:2"
-    assert ground.membership.endpoint_of("three") is None
+    assert addresses_of(ground.membership, "two") == ["host:2"]
+    assert addresses_of(ground.membership, "three") == []
 
 
 async def test_a_registration_says_when_it_ends(ground: Ground, clock: ManualClock) -> None:
@@ -119,17 +121,17 @@ async def test_an_agent_that_sends_heartbeats_stays(ground: Ground, clock: Manua
         clock.advance(DEFAULT_TTL_SECONDS - 0.1)
         renewed = await ground.membership.heartbeat(registration.lease_id)
         assert renewed.expires_at == clock.now() + timedelta(seconds=DEFAULT_TTL_SECONDS)
-    assert address_of(ground.membership, "one") == "host:1"
+    assert addresses_of(ground.membership, "one") == ["host:1"]
 
 
-async def test_an_agent_that_falls_silent_leaves_catalog_and_addresses(ground: Ground, clock: ManualClock) -> None:
+async def test_an_agent_that_falls_silent_is_not_listed_any_more(ground: Ground, clock: ManualClock) -> None:
     await ground.register(card("one"), "host:1")
     clock.advance(1.0)
     await ground.register(card("two"), "host:2")
     clock.advance(DEFAULT_TTL_SECONDS - 1.0)
-    assert list(ground.membership.catalog().skills) == ["two__work"]
+    assert skills(ground.membership) == ["two__work"]
     assert addresses(ground.membership) == {"host:2"}
-    assert ground.membership.endpoint_of("one") is None
+    assert addresses_of(ground.membership, "one") == []
 
 
 async def test_a_heartbeat_after_the_end_is_told_to_register_again(ground: Ground, clock: ManualClock) -> None:
@@ -137,14 +139,14 @@ async def test_a_heartbeat_after_the_end_is_told_to_register_again(ground: Groun
     clock.advance(DEFAULT_TTL_SECONDS)
     with pytest.raises(LeaseNotFound):
         await ground.membership.heartbeat(registration.lease_id)
-    assert not ground.membership.known_catalog()
+    assert ground.membership.listing().registrations == ()
 
 
 async def test_an_agent_may_have_many_endpoints(ground: Ground) -> None:
     first = await ground.register(card("one"), "host:1")
     await ground.register(card("one"), "host:2")
     assert addresses(ground.membership) == {"host:1", "host:2"}
-    assert list(ground.membership.catalog().skills) == ["one__work"]
+    assert addresses_of(ground.membership, "one") == ["host:1", "host:2"]
     await ground.membership.deregister(first.lease_id)
     assert addresses(ground.membership) == {"host:2"}
 
@@ -156,22 +158,23 @@ async def test_the_heartbeat_of_a_replaced_endpoint_is_told_so(ground: Ground) -
         await ground.membership.heartbeat(earlier.lease_id)
     await ground.membership.heartbeat(later.lease_id)
     assert addresses(ground.membership) == {"host:1"}
-    assert list(ground.membership.catalog().skills) == ["one__read"]
+    assert skills(ground.membership) == ["one__read"]
 
 
 async def test_a_replaced_endpoint_that_deregisters_takes_nothing_from_its_successor(ground: Ground) -> None:
     earlier = await ground.register(card("one"), "host:1")
     await ground.register(card("one"), "host:1")
     await ground.membership.deregister(earlier.lease_id)
-    assert address_of(ground.membership, "one") == "host:1"
+    assert addresses_of(ground.membership, "one") == ["host:1"]
 
 
 async def test_an_agent_that_comes_back_at_its_address_is_another_endpoint(ground: Ground) -> None:
     await ground.register(card("one"), "host:1")
-    before = ground.membership.endpoint_of("one")
+    (before,) = ground.membership.listing().registrations
     await ground.register(card("one"), "host:1")
-    assert ground.membership.endpoint_of("one") != before
-    assert ground.membership.endpoints() == {ground.membership.endpoint_of("one")}
+    (now,) = ground.membership.listing().registrations
+    assert now.address == before.address
+    assert now.endpoint != before.endpoint
 
 
 async def test_deregistering_is_fine_however_often(ground: Ground) -> None:
@@ -197,36 +200,8 @@ async def test_a_card_that_breaks_rules_is_refused_with_all_of_them_and_not_list
     assert ground.membership.listing().registrations == ()
 
 
-async def test_without_an_agent_a_question_is_told_to_come_back(ground: Ground) -> None:
-    with pytest.raises(CatalogEmpty) as caught:
-        ground.membership.catalog()
-    assert caught.value.transient
-    assert caught.value.retry_after_seconds
-    assert len(ground.membership.known_catalog()) == 0
-
-
-async def test_the_catalog_is_made_anew_only_when_the_listing_changes(ground: Ground, clock: ManualClock) -> None:
-    registration = await ground.register(card("one"), "host:1")
-    first = ground.membership.catalog()
-    clock.advance(1.0)
-    await ground.membership.heartbeat(registration.lease_id)
-    assert ground.membership.catalog() is first
-    await ground.register(card("two"), "host:2")
-    second = ground.membership.catalog()
-    assert second is not first
-    assert ground.membership.catalog() is second
-    assert list(first.skills) == ["one__work"], "a run keeps the catalog that it began with"
-
-
-async def test_an_endpoint_that_moves_leaves_the_fingerprint_as_it_is(ground: Ground) -> None:
-    await ground.register(card("one"), "host:1")
-    before = ground.membership.catalog().fingerprint
-    await ground.register(card("one"), "host:2")
-    assert ground.membership.catalog().fingerprint == before
-
-
 async def test_who_waits_for_a_change_is_told_of_a_registration(ground: Ground) -> None:
-    waiting = asyncio.create_task(has_changed(ground.membership))
+    waiting = asyncio.create_task(has_changed(ground.membership, ground.membership.listing()))
     await asyncio.wait({waiting}, timeout=0)
     assert not waiting.done()
     await ground.register(card("one"), "host:1")
@@ -235,8 +210,7 @@ async def test_who_waits_for_a_change_is_told_of_a_registration(ground: Ground) 
 
 async def test_who_waits_for_a_change_is_told_when_an_agent_leaves(ground: Ground) -> None:
     registration = await ground.register(card("one"), "host:1")
-    await has_changed(ground.membership)
-    waiting = asyncio.create_task(has_changed(ground.membership))
+    waiting = asyncio.create_task(has_changed(ground.membership, ground.membership.listing()))
     await asyncio.wait({waiting}, timeout=0)
     assert not waiting.done()
     await ground.membership.deregister(registration.lease_id)
@@ -246,38 +220,25 @@ async def test_who_waits_for_a_change_is_told_when_an_agent_leaves(ground: Groun
 async def test_who_waits_for_a_change_is_told_when_a_lease_ends_by_itself() -> None:
     ground = Ground(SystemClock())
     await ground.register(card("one"), "host:1", ttl_seconds=0.05)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while ground.membership.known_catalog():
-            await ground.membership.changed()
+    await has_changed(ground.membership, ground.membership.listing())
     assert ground.membership.listing().registrations == ()
 
 
 async def test_a_change_that_comes_before_the_waiting_is_not_lost(ground: Ground) -> None:
+    before = ground.membership.listing()
     await ground.register(card("one"), "host:1")
-    await has_changed(ground.membership)
+    await has_changed(ground.membership, before)
 
 
 async def test_a_heartbeat_is_no_change(ground: Ground) -> None:
     registration = await ground.register(card("one"), "host:1")
-    await has_changed(ground.membership)
-    waiting = asyncio.create_task(has_changed(ground.membership))
+    waiting = asyncio.create_task(has_changed(ground.membership, ground.membership.listing()))
     await asyncio.wait({waiting}, timeout=0)
     await ground.membership.heartbeat(registration.lease_id)
     await asyncio.wait({waiting}, timeout=0)
     assert not waiting.done()
     waiting.cancel()
     await asyncio.wait({waiting})
-
-
-async def test_a_reader_of_the_listings_gets_the_present_one_and_then_the_latest(ground: Ground) -> None:
-    listings = ground.membership.listings()
-    assert (await anext(listings)).registrations == ()
-    for port in range(1, 6):
-        await ground.register(card("one"), f"host:{port}")
-    assert len((await anext(listings)).registrations) == 5
-    await ground.register(card("two"), "host:6")
-    assert len((await anext(listings)).registrations) == 6
-    await listings.aclose()
 
 
 async def test_an_address_is_called_back_before_it_is_listed(ground: Ground) -> None:
