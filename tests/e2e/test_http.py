@@ -21,7 +21,7 @@ from agentmesh.jsonvalues import JsonObject
 from agentmesh.metadata import RUN_ID
 from agentmesh.transport import code_of, from_rpc_error
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import registry_service_pb2
+from agentmesh.v1 import registry_service_pb2, registry_service_pb2_grpc
 from tests.api.http.client import JSON, connected, events_in, get, post, request
 from tests.e2e.card_server import serving_card
 from tests.e2e.mesh import Mesh, minds, running_mesh
@@ -222,7 +222,11 @@ async def test_a_port_for_http_that_is_taken_is_said_in_one_line(mesh: Mesh) -> 
 async def test_http_can_be_turned_off() -> None:
     environment = {"AGENTMESH_LISTEN": "127.0.0.1:0", "AGENTMESH_HTTP_LISTEN": "off"}
     async with running("-m", "orchestrator_svc", environment=environment) as process:
-        assert (await process.says("orchestrator is listening"))["http"] == "off"
+        said = await process.says("orchestrator is listening")
+        assert said["http"] == "off"
+        async with grpc.aio.insecure_channel(str(said["address"])) as channel:
+            registry = registry_service_pb2_grpc.RegistryStub(channel)
+            await registry.ListAgents(registry_service_pb2.ListAgentsRequest(), timeout=10)
         assert await process.stop() == 0
 
 
