@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from agentmesh.cli import options, runs_app
+from agentmesh.cli import agents_app, options, runs_app
 from agentmesh.cli.exits import MEANINGS
 from agentmesh.cli.options import DEFAULT_ADDRESS
 from agentmesh.cli.plugins import PluginGroup
@@ -50,7 +50,8 @@ def build_command(invocation: Invocation) -> Callable[..., Any]:
     app.command()(ask)
     app.command()(plan)
     app.command(name="run")(run_plan)
-    app.command()(agents)
+    app.add_typer(agents_app.build(markup), name="agents")
+    app.command()(agents_app.register)
     app.add_typer(runs_app.build(markup), name="runs")
     return typer.main.get_command(app)
 
@@ -182,17 +183,3 @@ def run_plan(
         budget=commands.budget(budget_llm_calls, budget_tokens, budget_usd, budget_agent_calls),
     )
     raise typer.Exit(code)
-
-
-def agents(
-    *,
-    skills: Annotated[bool, typer.Option("--skills", help="Show every skill with its arguments.")] = False,
-    as_json: options.Json = False,
-    timeout: options.Timeout = None,
-    address: options.Address = DEFAULT_ADDRESS,
-    token: options.Token = "",
-) -> None:
-    """Show the agents that are in the mesh now."""
-    from agentmesh.cli import commands  # noqa: PLC0415
-
-    commands.agents(options.Target(address, token), skills=skills, as_json=as_json, timeout_seconds=timeout)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final, Unpack
 
 from agentmesh.cards import Effect
+from agentmesh.cli.documents import STDIN
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.follow import Form, follow
 from agentmesh.cli.options import DEFAULT_ADDRESS, Target
 from agentmesh.cli.output import open_output
-from agentmesh.cli.plan_files import STDIN, read_plan
-from agentmesh.cli.show_agents import show_agents, show_skills
+from agentmesh.cli.plan_files import read_plan
 from agentmesh.cli.show_answer import exit_code_of_answer, show_answer, show_routed
 from agentmesh.client import Answer, AskOptions, Budget, ExecuteOptions, MeshClient, Mode
 from agentmesh.client.wire_json import message_json
@@ -81,18 +80,6 @@ def run_plan(
     ):
         answer = mesh.execute_plan(document, timeout_seconds=timeout_seconds, **options)
     return answered(answer, form_of(as_json=as_json))
-
-
-def agents(target: Target, *, skills: bool, as_json: bool, timeout_seconds: float | None) -> None:
-    with MeshClient(target.address, token=target.token) as mesh:
-        listing = mesh.list_agents(timeout_seconds=timeout_seconds)
-    output = open_output()
-    if as_json:
-        output.json(message_json(listing.wire))
-    elif skills:
-        show_skills(output, listing.agents)
-    else:
-        show_agents(output, listing, datetime.now(UTC))
 
 
 def answered(answer: Answer, form: Form) -> ExitCode:

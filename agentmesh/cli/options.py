@@ -26,7 +26,7 @@ class Target:
     token: str = field(repr=False)
 
 
-def _positive(value: float | None) -> float | None:
+def positive(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter("must be more than 0 seconds")
     return value
@@ -68,6 +68,15 @@ def moment_since(value: str) -> datetime:
         raise typer.BadParameter("must be as 15m, 2h or 1d, or a time as 2026-01-31T12:00:00Z") from None
 
 
+def refuse_options_before(context: typer.Context, command: str) -> None:
+    """Raise typer.BadParameter for `runs --json show ID`, which must not leave out the --json without a word."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--json" if name == "as_json" else f"--{name}"
+            raise typer.BadParameter(f"{option} belongs behind `{command}`, if that has it; here it is for the list")
+
+
 def one_form(*, as_json: bool, events: bool) -> None:
     """Raise typer.BadParameter where both are asked for."""
     if as_json and events:
@@ -85,6 +94,19 @@ Address = Annotated[
         help="Where the orchestrator serves; several with commas between them.",
     ),
 ]
+Orchestrator = Annotated[
+    str,
+    typer.Option(
+        "--orchestrator",
+        envvar="AGENTMESH_ORCHESTRATOR_ADDRESS",
+        show_envvar=True,
+        show_default=True,
+        metavar="HOST:PORT",
+        callback=_address,
+        help="Where the orchestrator serves; several with commas between them.",
+    ),
+]
+"""As Address, for a command whose --address is another."""
 Token = Annotated[
     str,
     typer.Option(
@@ -96,7 +118,7 @@ Token = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", callback=_positive, help="Give up after so long; by default the server decides."),
+    typer.Option(metavar="SECONDS", callback=positive, help="Give up after so long; by default the server decides."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document, for programs.")]
 Events = Annotated[bool, typer.Option("--events", help="Write each event as one line of JSON, for programs.")]

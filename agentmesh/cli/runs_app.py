@@ -56,7 +56,7 @@ def list_runs(
     token: options.Token = "",
 ) -> None:
     if context.invoked_subcommand is not None:
-        _refuse_options_before(context, context.invoked_subcommand)
+        options.refuse_options_before(context, context.invoked_subcommand)
         return
     started_after = None if since is None else options.moment_since(since)
     from agentmesh.cli import runs_commands  # noqa: PLC0415
@@ -71,15 +71,6 @@ def list_runs(
         as_json=as_json,
         timeout_seconds=timeout,
     )
-
-
-def _refuse_options_before(context: typer.Context, command: str) -> None:
-    """`runs --json show ID` must not leave out the --json without a word."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = "--json" if name == "as_json" else f"--{name}"
-            raise typer.BadParameter(f"{option} belongs behind `{command}`, if that has it; here it is for the list")
 
 
 def show(

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
 from agentmesh.cli.output import Node, Output, Span
-from agentmesh.client.agents import AgentInfo, EndpointInfo, Listing, SkillInfo
+from agentmesh.client.agents import (
+    AgentChange,
+    AgentChanged,
+    AgentInfo,
+    AgentRemoved,
+    AgentsListed,
+    EndpointInfo,
+    Listing,
+    SkillInfo,
+)
+from agentmesh.client.enums import EndpointState
 from agentmesh.jsonvalues import JsonObject
+
+_OF_AN_ENDPOINT: Final = ("endpoint", "state", "heartbeat", "in flight")
 
 
 def show_agents(output: Output, listing: Listing, now: datetime) -> None:
@@ -20,14 +33,13 @@ def show_agents(output: Output, listing: Listing, now: datetime) -> None:
         [
             agent.name,
             agent.version,
-            endpoint.address,
-            _heartbeat(endpoint, now, relative=output.rich),
+            *_cells(endpoint, now, relative=output.rich),
             ", ".join(skill.id.removeprefix(f"{agent.name}__") for skill in agent.skills),
         ]
         for agent in listing.agents
         for endpoint in agent.endpoints
     ]
-    output.table(["agent", "version", "endpoint", "heartbeat", "skills"], rows)
+    output.table(["agent", "version", *_OF_AN_ENDPOINT, "skills"], rows)
 
 
 def show_skills(output: Output, agents: Sequence[AgentInfo]) -> None:
@@ -37,13 +49,69 @@ def show_skills(output: Output, agents: Sequence[AgentInfo]) -> None:
         output.tree([_skill(skill) for skill in agent.skills])
 
 
-def _heartbeat(endpoint: EndpointInfo, now: datetime, *, relative: bool) -> str:
+def show_agent(output: Output, agent: AgentInfo, now: datetime) -> None:
+    """Write everything about an agent."""
+    output.heading(f"{agent.name} {agent.version}", agent.description)
+    output.table([*_OF_AN_ENDPOINT], [_cells(endpoint, now, relative=output.rich) for endpoint in agent.endpoints])
+    for skill in agent.skills:
+        output.heading(skill.id, ", ".join(_terms(skill)))
+        output.text(skill.description)
+        for title, schema in (("arguments", skill.input_schema), ("result", skill.output_schema)):
+            if schema:
+                output.line((f"{title}:", "bold"))
+                output.json(schema)
+        if skill.examples:
+            output.line(("examples:", "bold"))
+            for example in skill.examples:
+                output.line(f"  {example}")
+
+
+def lines_of(change: AgentChange) -> Iterator[str]:
+    """A line for each agent that a change is about: what happened, name, version, endpoints."""
+    match change:
+        case AgentsListed(listing=listing):
+            yield from (_line("listed", agent) for agent in listing.agents)
+        case AgentChanged(agent=agent):
+            yield _line("changed", agent)
+        case AgentRemoved(name=name, card_digest=digest):
+            yield f"removed  {name}  {digest}"
+        case _:
+            return
+
+
+def state_of(endpoint: EndpointInfo) -> str:
+    return "-" if endpoint.state is EndpointState.UNKNOWN else endpoint.state
+
+
+def heartbeat_of(endpoint: EndpointInfo, now: datetime, *, relative: bool) -> str:
     last = endpoint.last_heartbeat_at
     if last is None:
         return "-"
     if relative:
         return f"{max(0, round((now - last).total_seconds()))} s ago"
     return last.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _cells(endpoint: EndpointInfo, now: datetime, *, relative: bool) -> list[str]:
+    heartbeat = heartbeat_of(endpoint, now, relative=relative)
+    return [endpoint.address, state_of(endpoint), heartbeat, str(endpoint.calls_in_flight)]
+
+
+def _line(what: str, agent: AgentInfo) -> str:
+    addresses = " ".join(endpoint.address for endpoint in agent.endpoints)
+    return f"{what:<7}  {agent.name}  {agent.version}  {agent.card_digest}  {addresses}"
+
+
+def _terms(skill: SkillInfo) -> Iterator[str]:
+    """What there is to say of a skill in words."""
+    if skill.effect is not None:
+        yield skill.effect
+    if skill.timeout_seconds is not None:
+        yield f"{skill.timeout_seconds:g} s an attempt"
+    if skill.reports_progress:
+        yield "reports progress"
+    if skill.tags:
+        yield f"tags {' '.join(skill.tags)}"
 
 
 def _skill(skill: SkillInfo) -> Node:

@@ -68,6 +68,20 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of an endpoint to be listed."""
+
+    id: str = field(repr=False)
+    """Secret: with it one heartbeats and deregisters."""
+    ttl_seconds: float
+    """How long it lasts without a heartbeat."""
+    heartbeat_seconds: float
+    """How often to send one."""
+    wire: Message = field(repr=False, compare=False)
+    """The message as it came (RegisterResponse)."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
     wire: Message = field(repr=False, compare=False)
     """The message (WatchAgentsResponse); of several pages one that holds them all."""

@@ -12,6 +12,7 @@ from agentmesh.client.agents import (
     AgentsListed,
     EndpointInfo,
     EndpointsReported,
+    Lease,
     Listing,
     SkillInfo,
     UnknownChange,
@@ -63,6 +64,10 @@ class ChangeReader:
                 return EndpointsReported(message, tuple(map(_endpoint, message.report.endpoints)))
             case None:
                 return UnknownChange(message)
+
+
+def read_lease(message: registry_service_pb2.RegisterResponse) -> Lease:
+    return Lease(message.lease_id, seconds_of(message.ttl), seconds_of(message.heartbeat_interval), message)
 
 
 def read_listing(message: registry_service_pb2.ListAgentsResponse) -> Listing:

@@ -15,11 +15,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from agentmesh import errors
 from agentmesh.card_messages import effect_to_message
 from agentmesh.cards import Effect
+from agentmesh.client.cards import card_message
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import Budget, Role, Turn
 from agentmesh.client.plans import plan_message
 from agentmesh.errors import Violation, ViolationReason
-from agentmesh.jsonvalues import Json
+from agentmesh.jsonvalues import Json, JsonObject
 from agentmesh.v1 import card_pb2, registry_service_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 
@@ -133,6 +134,14 @@ def watch_run_request(run_id: str, after_sequence: int) -> pb.WatchRunRequest:
 
 def cancel_run_request(run_id: str) -> pb.CancelRunRequest:
     return pb.CancelRunRequest(run_id=_text("run_id", run_id))
+
+
+def register_request(card: JsonObject, address: str, ttl_seconds: float | None) -> registry_service_pb2.RegisterRequest:
+    request = registry_service_pb2.RegisterRequest(card=card_message(card), address=_text("address", address))
+    if ttl_seconds is not None:
+        with _carried("ttl_seconds"):
+            request.ttl.FromNanoseconds(round(ttl_seconds * 1e9))
+    return request
 
 
 def watch_agents_request(report_seconds: float | None) -> registry_service_pb2.WatchAgentsRequest:

@@ -17,12 +17,13 @@ import grpc
 from agentmesh.addresses import read_target
 from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
-from agentmesh.client.agents import Listing
+from agentmesh.client.agents import Lease, Listing
 from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
-from agentmesh.client.reading_agents import WholeListing, read_listing
+from agentmesh.client.reading_agents import WholeListing, read_lease, read_listing
 from agentmesh.client.rpc_errors import from_threaded
+from agentmesh.client.scalars import moment_of
 from agentmesh.client.sync_agents import AgentChanges
 from agentmesh.client.sync_events import RunEvents
 from agentmesh.client.turns import Turns
@@ -33,7 +34,7 @@ from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, channel_options, proxy_options
 from agentmesh.v1.orchestrator_service_pb2 import AskStreamRequest, ListRunsRequest
 from agentmesh.v1.orchestrator_service_pb2_grpc import OrchestratorStub
-from agentmesh.v1.registry_service_pb2 import ListAgentsRequest
+from agentmesh.v1.registry_service_pb2 import DeregisterRequest, HeartbeatRequest, ListAgentsRequest
 from agentmesh.v1.registry_service_pb2_grpc import RegistryStub
 
 _Request = TypeVar("_Request")
@@ -198,6 +199,29 @@ class MeshClient:
             self._peer,
             self._turns(timeout_seconds),
         )
+
+    def register(
+        self, card: JsonObject, address: str, *, ttl_seconds: float | None = None, timeout_seconds: float | None = None
+    ) -> Lease:
+        """List an endpoint of an agent that does not do it by itself, and return its lease; see `heartbeat`.
+
+        Args:
+            card: AgentCard in the protobuf JSON mapping; the agent at the address must have the same.
+            address: gRPC target of the endpoint, which is called back.
+            ttl_seconds: How long the lease lasts without a heartbeat, 1 to 3600; None: the registry's default.
+            timeout_seconds: For the answer.
+        """
+        request = requests.register_request(card, address, ttl_seconds)
+        return read_lease(self._call(self._registry.Register, request, timeout_seconds))
+
+    def heartbeat(self, lease_id: str, *, timeout_seconds: float | None = None) -> datetime:
+        """Prolong a lease, and return until when; `errors.LeaseNotFound` if it is gone: register again."""
+        request = HeartbeatRequest(lease_id=lease_id)
+        return moment_of(self._call(self._registry.Heartbeat, request, timeout_seconds).expires_at)
+
+    def deregister(self, lease_id: str, *, timeout_seconds: float | None = None) -> None:
+        """End a lease; fine if it had ended."""
+        self._call(self._registry.Deregister, DeregisterRequest(lease_id=lease_id), timeout_seconds)
 
     def _runs(self, request: ListRunsRequest, timeout_seconds: float | None) -> Iterator[RunSummary]:
         while True:

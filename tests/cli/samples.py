@@ -231,6 +231,7 @@ def listing() -> registry_pb.ListAgentsResponse:
                             description="The latest report.\nMore about it.",
                             effect=card_pb2.EFFECT_READ_ONLY,
                             input_schema=to_struct(schema),
+                            examples=["How is this machine?"],
                         ),
                         card_pb2.Skill(
                             name="list_entities", description="Names of entities.", effect=card_pb2.EFFECT_READ_ONLY
@@ -244,6 +245,8 @@ def listing() -> registry_pb.ListAgentsResponse:
                         registered_at=at(0),
                         last_heartbeat_at=at(5000),
                         expires_at=at(20_000),
+                        state=registry_pb.ENDPOINT_STATE_SERVING,
+                        calls_in_flight=2,
                     )
                 ],
             )

@@ -33,8 +33,8 @@ class ScriptedMesh:
         self.server: MeshServer | None = None
         self.answer: Message | errors.MeshError | None = None
         """None: the request is never answered."""
-        self.answers: deque[Message] = deque()
-        """Given before `answer`, each once."""
+        self.answers: deque[Message | errors.MeshError] = deque()
+        """Given, or raised, before `answer`, each once."""
         self.script: Sequence[Scripted] | None = None
         """None: a stream has one event, that it finished with `answer`."""
         self.requests: list[Message] = []
@@ -47,6 +47,8 @@ class ScriptedMesh:
         self._note(request, context)
         if self.answers:
             following = self.answers.popleft()
+            if isinstance(following, errors.MeshError):
+                raise following
             assert isinstance(following, kind)
             return following
         if self.answer is None:
@@ -140,14 +142,18 @@ class _Registry(RegistryServicer):
     ) -> registry_pb.ListAgentsResponse:
         return await self._mesh.respond(request, context, registry_pb.ListAgentsResponse)
 
-    def Register(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def Register(self, request: registry_pb.RegisterRequest, context: Any) -> registry_pb.RegisterResponse:  # noqa: ANN401
+        return await self._mesh.respond(request, context, registry_pb.RegisterResponse)
 
-    def Heartbeat(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def Heartbeat(self, request: registry_pb.HeartbeatRequest, context: Any) -> registry_pb.HeartbeatResponse:  # noqa: ANN401
+        return await self._mesh.respond(request, context, registry_pb.HeartbeatResponse)
 
-    def Deregister(self, request: Any, context: Any) -> Any:  # noqa: ANN401
-        raise errors.FieldNotSupported("not scripted")
+    async def Deregister(
+        self,
+        request: registry_pb.DeregisterRequest,
+        context: Any,  # noqa: ANN401
+    ) -> registry_pb.DeregisterResponse:
+        return await self._mesh.respond(request, context, registry_pb.DeregisterResponse)
 
     async def WatchAgents(
         self,
