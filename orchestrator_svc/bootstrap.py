@@ -38,7 +38,6 @@ from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.catalogs import Catalogs
 from orchestrator_svc.app.endpoints import Endpoints
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
-from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.plan_cache import PlanCache
 from orchestrator_svc.app.ports.agent_caller import AgentCaller
@@ -54,6 +53,7 @@ from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
 from orchestrator_svc.config import Config
 from orchestrator_svc.config.addresses import without_password
+from orchestrator_svc.core.budget import Budget
 from orchestrator_svc.core.validate import PlanLimits
 
 WHILE_DRAINING = (f"/{REGISTRY}/Heartbeat", f"/{REGISTRY}/Deregister")

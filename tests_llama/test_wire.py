@@ -18,9 +18,10 @@ from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.openai_client import OpenAiClient
 from orchestrator_svc.adapters.openai_messages import conversation
 from orchestrator_svc.adapters.prompts import ROUTE
-from orchestrator_svc.app.ledger import Budget, Ledger
+from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
 from orchestrator_svc.app.ports.synthesizer import Restart
+from orchestrator_svc.core.budget import Budget
 from orchestrator_svc.core.tools import Toolbox
 from orchestrator_svc.core.validate import validate
 from tests.adapters.llm import CATALOG, Asking, asking, prices

@@ -12,10 +12,10 @@ from agentmesh.errors import RequestInvalid, Violation, ViolationReason
 from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject
 from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import card_pb2, orchestrator_service_pb2
-from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
 from orchestrator_svc.app.request import CacheMode, RunRequest
 from orchestrator_svc.app.scope import Scope
+from orchestrator_svc.core.budget import Budget
 
 MAX_HISTORY_BYTES: Final = 32 * 1024
 MAX_PLAN_BYTES: Final = 1024 * 1024

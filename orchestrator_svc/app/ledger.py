@@ -6,9 +6,10 @@ The bounded number of completions is the product, so the bound is enforced here,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from agentmesh.errors import BudgetExceeded, Internal, Violation, ViolationReason
+from agentmesh.errors import Internal
+from orchestrator_svc.core.budget import NO_LIMITS, Budget, budget_exceeded
 
 MOST_CALLS: Final = 2**32 - 1
 MOST_TOKENS: Final = 2**64 - 1
@@ -42,31 +43,6 @@ def _amount(cost_usd: float) -> float:
 
 
 NOTHING_SPENT: Final = AgentSpending()
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a run may spend at most; what is None is not limited."""
-
-    llm_calls: int | None = None
-    """Completions."""
-    tokens: int | None = None
-    """Prompt and completion tokens together, of every request."""
-    cost_usd: float | None = None
-    agent_calls: int | None = None
-    """Attempts and items counted."""
-
-    def within(self, other: Budget) -> Budget:
-        """The budget that keeps both."""
-        return Budget(
-            _least(self.llm_calls, other.llm_calls),
-            _least(self.tokens, other.tokens),
-            _least(self.cost_usd, other.cost_usd),
-            _least(self.agent_calls, other.agent_calls),
-        )
-
-
-NO_LIMITS: Final = Budget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +85,7 @@ class Ledger:
         if self.llm_calls >= self.max_llm_calls:
             raise Internal(f"this run may ask for {self.max_llm_calls} completions, and has")
         if self.budget.llm_calls is not None and self.llm_calls >= self.budget.llm_calls:
-            raise _exceeded(llm_calls=_allows(self.budget.llm_calls, "completion"))
+            raise budget_exceeded({"llm_calls": _allows(self.budget.llm_calls, "completion")})
         self.llm_calls += 1
 
     def return_completion(self) -> None:
@@ -151,7 +127,7 @@ class Ledger:
                 f"next request to a model may cost {cost_usd:.6f}"
             )
         if problems:
-            raise _exceeded(**problems)
+            raise budget_exceeded(problems)
         self.llm_requests += 1
         self._take(tokens, cost_usd)
         return RequestClaim(tokens, cost_usd)
@@ -172,12 +148,6 @@ class Ledger:
         """Note that a completion did not say what it used; `cost_usd` None: it was not free, so its cost is unknown."""
         self._add_cost(cost_usd)
 
-    def _take(self, tokens: int, cost_usd: float) -> None:
-        self._taken = RequestClaim(self._taken.tokens + tokens, self._taken.cost_usd + cost_usd)
-
-    def _add_cost(self, cost_usd: float | None) -> None:
-        self.cost_usd = None if cost_usd is None or self.cost_usd is None else self.cost_usd + cost_usd
-
     def record_completion(self, model: str) -> None:
         """Note which model gave a completion."""
         self.models.append(model)
@@ -189,7 +159,7 @@ class Ledger:
             BudgetExceeded: The budget allows no more.
         """
         if self.budget.agent_calls is not None and self.agent_calls >= self.budget.agent_calls:
-            raise _exceeded(agent_calls=_allows(self.budget.agent_calls, "agent call"))
+            raise budget_exceeded({"agent_calls": _allows(self.budget.agent_calls, "agent call")})
         self.agent_calls += 1
 
     def return_agent_call(self) -> None:
@@ -200,19 +170,12 @@ class Ledger:
         """Add what an agent reported."""
         self.agents += spending
 
+    def _take(self, tokens: int, cost_usd: float) -> None:
+        self._taken = RequestClaim(self._taken.tokens + tokens, self._taken.cost_usd + cost_usd)
 
-_Number = TypeVar("_Number", int, float)
-
-
-def _least(one: _Number | None, other: _Number | None) -> _Number | None:
-    return other if one is None else one if other is None else min(one, other)
+    def _add_cost(self, cost_usd: float | None) -> None:
+        self.cost_usd = None if cost_usd is None or self.cost_usd is None else self.cost_usd + cost_usd
 
 
 def _allows(number: int, thing: str) -> str:
     return f"the budget of this run allows {number} {thing}{'' if number == 1 else 's'}"
-
-
-def _exceeded(**problems: str) -> BudgetExceeded:
-    """The error for limits of the budget, by the name of the limit."""
-    violations = [Violation(f"budget.{name}", ViolationReason.LIMIT, text) for name, text in problems.items()]
-    return BudgetExceeded("; ".join(problems.values()), violations=violations)

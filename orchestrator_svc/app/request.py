@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Final
 
 from agentmesh.jsonvalues import JsonObject, digest
-from orchestrator_svc.app.ledger import NO_LIMITS, Budget
 from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.scope import ANY_SKILL, Scope
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 
 ANONYMOUS: Final = "anonymous"
 

@@ -12,11 +12,12 @@ from enum import StrEnum
 from agentmesh.cards import Effect
 from agentmesh.errors import MeshError
 from orchestrator_svc.app.journal import Journal
-from orchestrator_svc.app.ledger import NO_LIMITS, Budget, Ledger
+from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import PlanSource, Question
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run_events import Planned, StepFinished
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 from orchestrator_svc.core.outcome import Outcome
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.verdict import RunOutcome

@@ -19,12 +19,12 @@ from agentmesh.incidents import as_internal, close_incident
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.journal import Entry, Journal
-from orchestrator_svc.app.ledger import Budget
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunStore, RunSummary
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run, RunState
 from orchestrator_svc.app.run_events import Accepted, Finished
+from orchestrator_svc.core.budget import Budget
 from orchestrator_svc.core.catalog import Catalog
 
 _log = structlog.get_logger(__name__)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
-from agentmesh.errors import AllStepsFailed, BudgetExceeded, Code, Violation, ViolationReason
+from agentmesh.errors import AllStepsFailed, BudgetExceeded, Code
+from orchestrator_svc.core.budget import budget_exceeded
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
 from orchestrator_svc.core.plan import Plan
 
@@ -59,8 +60,7 @@ def _all_failed(failures: Mapping[str, Outcome], parts: Sequence[Outcome]) -> Al
 
 
 def _budget_exceeded(first: Outcome) -> BudgetExceeded:
-    limit = Violation("budget.agent_calls", ViolationReason.LIMIT, first.message)
-    return BudgetExceeded(f"no step succeeded: {first.message}", violations=[limit])
+    return budget_exceeded({"agent_calls": first.message}, message=f"no step succeeded: {first.message}")
 
 
 def _parts(outcome: Outcome) -> Iterator[Outcome]:

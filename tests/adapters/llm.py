@@ -16,9 +16,10 @@ from orchestrator_svc.adapters.openai_client import OpenAiClient
 from orchestrator_svc.adapters.openai_planner import OpenAiPlanner
 from orchestrator_svc.adapters.openai_synthesizer import OpenAiSynthesizer
 from orchestrator_svc.adapters.pricing import Price
-from orchestrator_svc.app.ledger import NO_LIMITS, Budget, Ledger
+from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import Question, Routing
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 from orchestrator_svc.core.catalog import Catalog, Skill
 from orchestrator_svc.core.outcome import Outcome, StepOutcome
 from orchestrator_svc.core.plan import Plan

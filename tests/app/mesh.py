@@ -16,7 +16,6 @@ from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.catalogs import Catalogs
 from orchestrator_svc.app.endpoints import Endpoints
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
-from orchestrator_svc.app.ledger import NO_LIMITS, Budget
 from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.plan_cache import PlanCache
 from orchestrator_svc.app.ports.clock import Clock
@@ -29,6 +28,7 @@ from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.runs import Runs
 from orchestrator_svc.app.scope import ANY_SKILL, Scope
 from orchestrator_svc.app.synthesize import WriteLimits, Writer
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.validate import PlanLimits
 from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction

@@ -8,10 +8,10 @@ import pytest
 
 from agentmesh.errors import AllStepsFailed, BudgetExceeded, NotFound, Unreachable
 from agentmesh.jsonvalues import Json, JsonObject
-from orchestrator_svc.app.ledger import NO_LIMITS, Budget
 from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import AnswerSource, Run, RunState
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import StepOutcome, StepReason
 from orchestrator_svc.core.verdict import RunOutcome

@@ -10,7 +10,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from agentmesh.errors import BudgetExceeded, Internal, ViolationReason
 from orchestrator_svc.api.responses import usage_message
-from orchestrator_svc.app.ledger import NO_LIMITS, AgentSpending, Budget, Ledger, RequestClaim
+from orchestrator_svc.app.ledger import AgentSpending, Ledger, RequestClaim
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 
 TOKENS, DOLLARS, COMPLETIONS, CALLS = 1000, 0.01, 1, 3
 USD_A_TOKEN = DOLLARS / 900

@@ -11,12 +11,13 @@ from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.app.ledger import Budget, Ledger
+from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.plan_cache import NO_AGENT_SECONDS, PlanCache
 from orchestrator_svc.app.ports.planner import PlanSource, Question, Role, Routing, Turn
 from orchestrator_svc.app.request import CacheMode, RunRequest
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.scope import Scope
+from orchestrator_svc.core.budget import Budget
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.conftest import skill

@@ -16,12 +16,13 @@ from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.execute import ExecuteLimits, Executor
-from orchestrator_svc.app.ledger import NO_LIMITS, AgentSpending, Budget
+from orchestrator_svc.app.ledger import AgentSpending
 from orchestrator_svc.app.ports.planner import Question
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.retry import RetryPolicy
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.run_events import StepStarted
+from orchestrator_svc.core.budget import NO_LIMITS, Budget
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
 from orchestrator_svc.core.validate import validate
