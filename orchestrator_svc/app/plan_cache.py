@@ -93,7 +93,7 @@ class PlanCache:
         if key is None:
             return await make()
         if request.cache_mode is CacheMode.REFRESH:
-            return await self._kept(key, request, await make())
+            return await self._made(key, request, make)
         return await self._found(key, check) or await self._shared(key, request, deadline, make)
 
     def _key(self, request: RunRequest, offered: Catalog) -> str | None:
@@ -147,7 +147,7 @@ class PlanCache:
         try:
             await asyncio.wait([flight.task], timeout=deadline.remaining())
             if not flight.task.done():
-                raise LlmUnavailable("no plan was made within the time for routing")
+                raise no_plan_in_time()
             return flight.task.result()
         finally:
             flight.waiting -= 1
@@ -160,12 +160,16 @@ class PlanCache:
             del self._flights[flight.key]
 
     async def _made(self, key: str, request: RunRequest, make: Make) -> MadePlan:
-        return await self._kept(key, request, await make())
-
-    async def _kept(self, key: str, request: RunRequest, made: MadePlan) -> MadePlan:
+        """Make the plan and keep it, unless it is one of this day alone."""
+        made = await make()
         source = made.plan.to_json()
         if not worked_out_times(source, request.question.query):
             no_agent = made.plan.mode is Mode.NONE
             ttl = min(self._ttl_seconds, NO_AGENT_SECONDS) if no_agent else self._ttl_seconds
             await self._store.put(key, StoredPlan(source, made.planner), ttl)
         return made
+
+
+def no_plan_in_time() -> LlmUnavailable:
+    """For whoever waited for a plan, its own or another's, until the time for routing was over."""
+    return LlmUnavailable("no plan was made within the time for routing")

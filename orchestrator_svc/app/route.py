@@ -6,13 +6,9 @@ import asyncio
 from dataclasses import dataclass
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import (
-    EffectNotAllowed,
-    LlmUnavailable,
-    ModelPlanInvalid,
-)
+from agentmesh.errors import EffectNotAllowed, ModelPlanInvalid
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.app.plan_cache import Check, MadePlan, PlanCache
+from orchestrator_svc.app.plan_cache import Check, MadePlan, PlanCache, no_plan_in_time
 from orchestrator_svc.app.ports.planner import Planner
 from orchestrator_svc.app.ports.skill_ranker import SkillRanker
 from orchestrator_svc.app.run import Run
@@ -57,27 +53,27 @@ class Router:
         if not offered:
             # NO_AGENT would say that a planner looked and found nothing.
             raise EffectNotAllowed(f"every skill that may be used changes more than {scope.max_effect} (max_effect)")
-        budget = deadline.at_most(deadline.remaining() * self._limits.share_of_deadline)
+        share = deadline.at_most(deadline.remaining() * self._limits.share_of_deadline)
 
         def check(source: JsonObject) -> Plan:
             return validate(source, allowed, self._limits.plan)
 
         async def make() -> MadePlan:
-            return await self._made(run, offered, check, budget)
+            return await self._made(run, offered, check, share)
 
         with run.timed("route"):
-            made = await self._cache.plan(run.request, offered, budget, make, check)
+            made = await self._cache.plan(run.request, offered, share, make, check)
         scope.check(made.plan)
         run.planned(made.plan, made.source, made.planner)
         return made.plan
 
-    async def _made(self, run: Run, offered: Catalog, check: Check, budget: Deadline) -> MadePlan:
+    async def _made(self, run: Run, offered: Catalog, check: Check, deadline: Deadline) -> MadePlan:
         try:
-            async with asyncio.timeout(budget.remaining()):
-                routing = await self._planner.route(run.question, offered, run.ledger, budget)
+            async with asyncio.timeout(deadline.remaining()):
+                routing = await self._planner.route(run.question, offered, run.ledger, deadline)
             return MadePlan(check(routing.plan), routing.source, routing.planner)
         except TimeoutError as error:
-            raise LlmUnavailable("no plan was made within the time for routing") from error
+            raise no_plan_in_time() from error
         except PlanRejected as rejected:
             raise ModelPlanInvalid(
                 "the plan that was made for this question is not valid", violations=rejected.violations

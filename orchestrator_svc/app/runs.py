@@ -254,12 +254,12 @@ class Runs:
             await self._closed(run)
 
     async def _within(self, run: Run, deadline: Deadline) -> None:
-        budget = asyncio.timeout(deadline.earlier(HOP_MARGIN_SECONDS).remaining())
+        limit = asyncio.timeout(deadline.earlier(HOP_MARGIN_SECONDS).remaining())
         try:
-            async with budget:
+            async with limit:
                 await self.answering.answer(run, deadline)
         except TimeoutError:
-            if budget.expired():
+            if limit.expired():
                 raise DeadlineExceeded("the deadline passed before there was an answer") from None
             raise
 

@@ -19,7 +19,6 @@ from orchestrator_svc.core.verdict import RunOutcome
 
 _log = structlog.get_logger(__name__)
 
-
 RENDER_SECONDS: Final = 0.25
 """Kept back from the model, so that the renderer can still answer in time."""
 
@@ -76,10 +75,10 @@ class Writer:
         """
         if self._model is None:
             return None
-        budget = deadline.earlier(RENDER_SECONDS)
+        in_time = deadline.earlier(RENDER_SECONDS)
         try:
-            async with asyncio.timeout(budget.remaining()):
-                return await self._written(self._model, brief, run, budget) or None
+            async with asyncio.timeout(in_time.remaining()):
+                return await self._written(self._model, brief, run, in_time) or None
         except (LlmUnavailable, LlmRefused, TimeoutError) as error:
             _log.warning("synthesis failed, the renderer answers", run_id=run.id, reason=str(error))
             return None
