@@ -31,7 +31,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'agentmesh/v1/orchestrator_service.proto\x12\x0c\x61gentmesh.v1\x1a\x17\x61gentmesh/v1/card.proto\x1a\x17\x61gentmesh/v1/plan.proto\x1a\x16\x61gentmesh/v1/run.proto\x1a\x1c\x61gentmesh/v1/run_event.proto\x1a\x18\x61gentmesh/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x04\n\nAskRequest\x12{\n\x05query\x18\x01 \x01(\tBl\xbaHir\x04(\x80\x80\x02\xba\x01`\n\x11\x61sk_request.query\x12\x1fmust hold more than white space\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\x12-\n\x07history\x18\x02 \x03(\x0b\x32\x12.agentmesh.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12!\n\x0f\x63onversation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12;\n\ranswer_format\x18\x05 \x01(\x0e\x32\x1a.agentmesh.v1.AnswerFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12*\n\x0e\x61llowed_skills\x18\x06 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\"\x07r\x05 \x01(\x80\x01\x12\x32\n\nmax_effect\x18\x07 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x06\x62udget\x18\x08 \x01(\x0b\x32\x14.agentmesh.v1.Budget\x12\x35\n\ncache_mode\x18\t \x01(\x0e\x32\x17.agentmesh.v1.CacheModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x0finclude_results\x18\n \x01(\x08\x12\x14\n\x0ckeep_running\x18\x0b \x01(\x08\"O\n\x04Turn\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x12.agentmesh.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x04text\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06 \x01(\x80\x80\x02\"\xac\x01\n\x06\x42udget\x12\x16\n\tllm_calls\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x13\n\x06tokens\x18\x02 \x01(\x04H\x01\x88\x01\x01\x12%\n\x08\x63ost_usd\x18\x03 \x01(\x01\x42\x0e\xbaH\x0b\x12\t!\x00\x00\x00\x00\x00\x00\x00\x00H\x02\x88\x01\x01\x12\x18\n\x0b\x61gent_calls\x18\x04 \x01(\rH\x03\x88\x01\x01\x42\x0c\n\n_llm_callsB\t\n\x07_tokensB\x0b\n\t_cost_usdB\x0e\n\x0c_agent_calls\"A\n\x10\x41skStreamRequest\x12-\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x18.agentmesh.v1.AskRequestB\x06\xbaH\x03\xc8\x01\x01\":\n\x11\x41skStreamResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.agentmesh.v1.RunEvent\"\xd1\x02\n\x0bPlanRequest\x12|\n\x05query\x18\x01 \x01(\tBm\xbaHjr\x04(\x80\x80\x02\xba\x01\x61\n\x12plan_request.query\x12\x1fmust hold more than white space\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\x12-\n\x07history\x18\x02 \x03(\x0b\x32\x12.agentmesh.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12*\n\x0e\x61llowed_skills\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\"\x07r\x05 \x01(\x80\x01\x12\x32\n\nmax_effect\x18\x04 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\ncache_mode\x18\x05 \x01(\x0e\x32\x17.agentmesh.v1.CacheModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xd3\x01\n\x0cPlanResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.agentmesh.v1.Plan\x12 \n\x04mode\x18\x02 \x01(\x0e\x32\x12.agentmesh.v1.Mode\x12-\n\x0bplan_source\x18\x03 \x01(\x0e\x32\x18.agentmesh.v1.PlanSource\x12\x0f\n\x07planner\x18\x04 \x01(\t\x12\"\n\x05usage\x18\x05 \x01(\x0b\x32\x13.agentmesh.v1.Usage\x12\x1b\n\x13\x63\x61talog_fingerprint\x18\x06 \x01(\t\"\x8c\x04\n\x12\x45xecutePlanRequest\x12(\n\x04plan\x18\x01 \x01(\x0b\x32\x12.agentmesh.v1.PlanB\x06\xbaH\x03\xc8\x01\x01\x12\x18\n\x05query\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x02\x12;\n\ranswer_format\x18\x03 \x01(\x0e\x32\x1a.agentmesh.v1.AnswerFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\nmax_effect\x18\x04 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x0finclude_results\x18\x05 \x01(\x08\x12\x1c\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0f\x63onversation_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12$\n\x06\x62udget\x18\x08 \x01(\x0b\x32\x14.agentmesh.v1.Budget\x12\x14\n\x0ckeep_running\x18\t \x01(\x08:\xaa\x01\xbaH\xa6\x01\x1a\xa3\x01\n\x17query.required_for_text\x12;query is required unless answer_format is ANSWER_FORMAT_RAW\x1aKthis.answer_format == 2 || this.query.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\"@\n\x13\x45xecutePlanResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.agentmesh.v1.AskResponse\"\xe3\x01\n\rGetRunRequest\x12%\n\x06run_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x19\n\x07step_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\nitem_index\x18\x03 \x01(\rH\x00\x88\x01\x01:h\xbaHe\x1a\x63\n\x1aget_run_request.item_index\x12\x18item_index needs step_id\x1a+!has(this.item_index) || this.step_id != \'\'B\r\n\x0b_item_index\"0\n\x0eGetRunResponse\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.agentmesh.v1.Run\"\xbc\x02\n\x0fListRunsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x04\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.agentmesh.v1.RunStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\x07outcome\x18\x04 \x01(\x0e\x32\x18.agentmesh.v1.RunOutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\rstarted_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0estarted_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x0f\x63onversation_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"S\n\x10ListRunsResponse\x12&\n\x04runs\x18\x01 \x03(\x0b\x32\x18.agentmesh.v1.RunSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x0fWatchRunRequest\x12%\n\x06run_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"9\n\x10WatchRunResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.agentmesh.v1.RunEvent\"9\n\x10\x43\x61ncelRunRequest\x12%\n\x06run_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\":\n\x11\x43\x61ncelRunResponse\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.agentmesh.v1.RunState*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*\\\n\x0c\x41nswerFormat\x12\x1d\n\x19\x41NSWER_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41NSWER_FORMAT_TEXT\x10\x01\x12\x15\n\x11\x41NSWER_FORMAT_RAW\x10\x02*j\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41\x43HE_MODE_USE\x10\x01\x12\x15\n\x11\x43\x41\x43HE_MODE_BYPASS\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MODE_REFRESH\x10\x03\x32\xd8\x04\n\x0cOrchestrator\x12:\n\x03\x41sk\x12\x18.agentmesh.v1.AskRequest\x1a\x19.agentmesh.v1.AskResponse\x12N\n\tAskStream\x12\x1e.agentmesh.v1.AskStreamRequest\x1a\x1f.agentmesh.v1.AskStreamResponse0\x01\x12=\n\x04Plan\x12\x19.agentmesh.v1.PlanRequest\x1a\x1a.agentmesh.v1.PlanResponse\x12R\n\x0b\x45xecutePlan\x12 .agentmesh.v1.ExecutePlanRequest\x1a!.agentmesh.v1.ExecutePlanResponse\x12\x43\n\x06GetRun\x12\x1b.agentmesh.v1.GetRunRequest\x1a\x1c.agentmesh.v1.GetRunResponse\x12I\n\x08ListRuns\x12\x1d.agentmesh.v1.ListRunsRequest\x1a\x1e.agentmesh.v1.ListRunsResponse\x12K\n\x08WatchRun\x12\x1d.agentmesh.v1.WatchRunRequest\x1a\x1e.agentmesh.v1.WatchRunResponse0\x01\x12L\n\tCancelRun\x12\x1e.agentmesh.v1.CancelRunRequest\x1a\x1f.agentmesh.v1.CancelRunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'agentmesh/v1/orchestrator_service.proto\x12\x0c\x61gentmesh.v1\x1a\x17\x61gentmesh/v1/card.proto\x1a\x17\x61gentmesh/v1/plan.proto\x1a\x16\x61gentmesh/v1/run.proto\x1a\x1c\x61gentmesh/v1/run_event.proto\x1a\x18\x61gentmesh/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x04\n\nAskRequest\x12{\n\x05query\x18\x01 \x01(\tBl\xbaHir\x04(\x80\x80\x02\xba\x01`\n\x11\x61sk_request.query\x12\x1fmust hold more than white space\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\x12-\n\x07history\x18\x02 \x03(\x0b\x32\x12.agentmesh.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12!\n\x0f\x63onversation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12;\n\ranswer_format\x18\x05 \x01(\x0e\x32\x1a.agentmesh.v1.AnswerFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12*\n\x0e\x61llowed_skills\x18\x06 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\"\x07r\x05 \x01(\x80\x01\x12\x32\n\nmax_effect\x18\x07 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x06\x62udget\x18\x08 \x01(\x0b\x32\x14.agentmesh.v1.Budget\x12\x35\n\ncache_mode\x18\t \x01(\x0e\x32\x17.agentmesh.v1.CacheModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x0finclude_results\x18\n \x01(\x08\x12\x14\n\x0ckeep_running\x18\x0b \x01(\x08\"O\n\x04Turn\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x12.agentmesh.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x04text\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06 \x01(\x80\x80\x02\"\xae\x01\n\x06\x42udget\x12\x16\n\tllm_calls\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x13\n\x06tokens\x18\x02 \x01(\x04H\x01\x88\x01\x01\x12\'\n\x08\x63ost_usd\x18\x03 \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x02\x88\x01\x01\x12\x18\n\x0b\x61gent_calls\x18\x04 \x01(\rH\x03\x88\x01\x01\x42\x0c\n\n_llm_callsB\t\n\x07_tokensB\x0b\n\t_cost_usdB\x0e\n\x0c_agent_calls\"A\n\x10\x41skStreamRequest\x12-\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x18.agentmesh.v1.AskRequestB\x06\xbaH\x03\xc8\x01\x01\":\n\x11\x41skStreamResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.agentmesh.v1.RunEvent\"\xd1\x02\n\x0bPlanRequest\x12|\n\x05query\x18\x01 \x01(\tBm\xbaHjr\x04(\x80\x80\x02\xba\x01\x61\n\x12plan_request.query\x12\x1fmust hold more than white space\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\x12-\n\x07history\x18\x02 \x03(\x0b\x32\x12.agentmesh.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12*\n\x0e\x61llowed_skills\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\"\x07r\x05 \x01(\x80\x01\x12\x32\n\nmax_effect\x18\x04 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\ncache_mode\x18\x05 \x01(\x0e\x32\x17.agentmesh.v1.CacheModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xd3\x01\n\x0cPlanResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.agentmesh.v1.Plan\x12 \n\x04mode\x18\x02 \x01(\x0e\x32\x12.agentmesh.v1.Mode\x12-\n\x0bplan_source\x18\x03 \x01(\x0e\x32\x18.agentmesh.v1.PlanSource\x12\x0f\n\x07planner\x18\x04 \x01(\t\x12\"\n\x05usage\x18\x05 \x01(\x0b\x32\x13.agentmesh.v1.Usage\x12\x1b\n\x13\x63\x61talog_fingerprint\x18\x06 \x01(\t\"\x8c\x04\n\x12\x45xecutePlanRequest\x12(\n\x04plan\x18\x01 \x01(\x0b\x32\x12.agentmesh.v1.PlanB\x06\xbaH\x03\xc8\x01\x01\x12\x18\n\x05query\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x02\x12;\n\ranswer_format\x18\x03 \x01(\x0e\x32\x1a.agentmesh.v1.AnswerFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\nmax_effect\x18\x04 \x01(\x0e\x32\x14.agentmesh.v1.EffectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x0finclude_results\x18\x05 \x01(\x08\x12\x1c\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0f\x63onversation_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12$\n\x06\x62udget\x18\x08 \x01(\x0b\x32\x14.agentmesh.v1.Budget\x12\x14\n\x0ckeep_running\x18\t \x01(\x08:\xaa\x01\xbaH\xa6\x01\x1a\xa3\x01\n\x17query.required_for_text\x12;query is required unless answer_format is ANSWER_FORMAT_RAW\x1aKthis.answer_format == 2 || this.query.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\"@\n\x13\x45xecutePlanResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.agentmesh.v1.AskResponse\"\xe3\x01\n\rGetRunRequest\x12%\n\x06run_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x19\n\x07step_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\nitem_index\x18\x03 \x01(\rH\x00\x88\x01\x01:h\xbaHe\x1a\x63\n\x1aget_run_request.item_index\x12\x18item_index needs step_id\x1a+!has(this.item_index) || this.step_id != \'\'B\r\n\x0b_item_index\"0\n\x0eGetRunResponse\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.agentmesh.v1.Run\"\xbc\x02\n\x0fListRunsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x04\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.agentmesh.v1.RunStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\x07outcome\x18\x04 \x01(\x0e\x32\x18.agentmesh.v1.RunOutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\rstarted_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0estarted_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x0f\x63onversation_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"S\n\x10ListRunsResponse\x12&\n\x04runs\x18\x01 \x03(\x0b\x32\x18.agentmesh.v1.RunSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x0fWatchRunRequest\x12%\n\x06run_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"9\n\x10WatchRunResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.agentmesh.v1.RunEvent\"9\n\x10\x43\x61ncelRunRequest\x12%\n\x06run_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\":\n\x11\x43\x61ncelRunResponse\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.agentmesh.v1.RunState*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*\\\n\x0c\x41nswerFormat\x12\x1d\n\x19\x41NSWER_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41NSWER_FORMAT_TEXT\x10\x01\x12\x15\n\x11\x41NSWER_FORMAT_RAW\x10\x02*j\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41\x43HE_MODE_USE\x10\x01\x12\x15\n\x11\x43\x41\x43HE_MODE_BYPASS\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MODE_REFRESH\x10\x03\x32\xd8\x04\n\x0cOrchestrator\x12:\n\x03\x41sk\x12\x18.agentmesh.v1.AskRequest\x1a\x19.agentmesh.v1.AskResponse\x12N\n\tAskStream\x12\x1e.agentmesh.v1.AskStreamRequest\x1a\x1f.agentmesh.v1.AskStreamResponse0\x01\x12=\n\x04Plan\x12\x19.agentmesh.v1.PlanRequest\x1a\x1a.agentmesh.v1.PlanResponse\x12R\n\x0b\x45xecutePlan\x12 .agentmesh.v1.ExecutePlanRequest\x1a!.agentmesh.v1.ExecutePlanResponse\x12\x43\n\x06GetRun\x12\x1b.agentmesh.v1.GetRunRequest\x1a\x1c.agentmesh.v1.GetRunResponse\x12I\n\x08ListRuns\x12\x1d.agentmesh.v1.ListRunsRequest\x1a\x1e.agentmesh.v1.ListRunsResponse\x12K\n\x08WatchRun\x12\x1d.agentmesh.v1.WatchRunRequest\x1a\x1e.agentmesh.v1.WatchRunResponse0\x01\x12L\n\tCancelRun\x12\x1e.agentmesh.v1.CancelRunRequest\x1a\x1f.agentmesh.v1.CancelRunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,7 +59,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TURN'].fields_by_name['text']._loaded_options = None
   _globals['_TURN'].fields_by_name['text']._serialized_options = b'\272H\010r\006 \001(\200\200\002'
   _globals['_BUDGET'].fields_by_name['cost_usd']._loaded_options = None
-  _globals['_BUDGET'].fields_by_name['cost_usd']._serialized_options = b'\272H\013\022\t!\000\000\000\000\000\000\000\000'
+  _globals['_BUDGET'].fields_by_name['cost_usd']._serialized_options = b'\272H\r\022\013!\000\000\000\000\000\000\000\000@\001'
   _globals['_ASKSTREAMREQUEST'].fields_by_name['ask']._loaded_options = None
   _globals['_ASKSTREAMREQUEST'].fields_by_name['ask']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PLANREQUEST'].fields_by_name['query']._loaded_options = None
@@ -106,46 +106,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHRUNREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{32}$'
   _globals['_CANCELRUNREQUEST'].fields_by_name['run_id']._loaded_options = None
   _globals['_CANCELRUNREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{32}$'
-  _globals['_ROLE']._serialized_start=3272
-  _globals['_ROLE']._serialized_end=3335
-  _globals['_ANSWERFORMAT']._serialized_start=3337
-  _globals['_ANSWERFORMAT']._serialized_end=3429
-  _globals['_CACHEMODE']._serialized_start=3431
-  _globals['_CACHEMODE']._serialized_end=3537
+  _globals['_ROLE']._serialized_start=3274
+  _globals['_ROLE']._serialized_end=3337
+  _globals['_ANSWERFORMAT']._serialized_start=3339
+  _globals['_ANSWERFORMAT']._serialized_end=3431
+  _globals['_CACHEMODE']._serialized_start=3433
+  _globals['_CACHEMODE']._serialized_end=3539
   _globals['_ASKREQUEST']._serialized_start=250
   _globals['_ASKREQUEST']._serialized_end=796
   _globals['_TURN']._serialized_start=798
   _globals['_TURN']._serialized_end=877
   _globals['_BUDGET']._serialized_start=880
-  _globals['_BUDGET']._serialized_end=1052
-  _globals['_ASKSTREAMREQUEST']._serialized_start=1054
-  _globals['_ASKSTREAMREQUEST']._serialized_end=1119
-  _globals['_ASKSTREAMRESPONSE']._serialized_start=1121
-  _globals['_ASKSTREAMRESPONSE']._serialized_end=1179
-  _globals['_PLANREQUEST']._serialized_start=1182
-  _globals['_PLANREQUEST']._serialized_end=1519
-  _globals['_PLANRESPONSE']._serialized_start=1522
-  _globals['_PLANRESPONSE']._serialized_end=1733
-  _globals['_EXECUTEPLANREQUEST']._serialized_start=1736
-  _globals['_EXECUTEPLANREQUEST']._serialized_end=2260
-  _globals['_EXECUTEPLANRESPONSE']._serialized_start=2262
-  _globals['_EXECUTEPLANRESPONSE']._serialized_end=2326
-  _globals['_GETRUNREQUEST']._serialized_start=2329
-  _globals['_GETRUNREQUEST']._serialized_end=2556
-  _globals['_GETRUNRESPONSE']._serialized_start=2558
-  _globals['_GETRUNRESPONSE']._serialized_end=2606
-  _globals['_LISTRUNSREQUEST']._serialized_start=2609
-  _globals['_LISTRUNSREQUEST']._serialized_end=2925
-  _globals['_LISTRUNSRESPONSE']._serialized_start=2927
-  _globals['_LISTRUNSRESPONSE']._serialized_end=3010
-  _globals['_WATCHRUNREQUEST']._serialized_start=3012
-  _globals['_WATCHRUNREQUEST']._serialized_end=3092
-  _globals['_WATCHRUNRESPONSE']._serialized_start=3094
-  _globals['_WATCHRUNRESPONSE']._serialized_end=3151
-  _globals['_CANCELRUNREQUEST']._serialized_start=3153
-  _globals['_CANCELRUNREQUEST']._serialized_end=3210
-  _globals['_CANCELRUNRESPONSE']._serialized_start=3212
-  _globals['_CANCELRUNRESPONSE']._serialized_end=3270
-  _globals['_ORCHESTRATOR']._serialized_start=3540
-  _globals['_ORCHESTRATOR']._serialized_end=4140
+  _globals['_BUDGET']._serialized_end=1054
+  _globals['_ASKSTREAMREQUEST']._serialized_start=1056
+  _globals['_ASKSTREAMREQUEST']._serialized_end=1121
+  _globals['_ASKSTREAMRESPONSE']._serialized_start=1123
+  _globals['_ASKSTREAMRESPONSE']._serialized_end=1181
+  _globals['_PLANREQUEST']._serialized_start=1184
+  _globals['_PLANREQUEST']._serialized_end=1521
+  _globals['_PLANRESPONSE']._serialized_start=1524
+  _globals['_PLANRESPONSE']._serialized_end=1735
+  _globals['_EXECUTEPLANREQUEST']._serialized_start=1738
+  _globals['_EXECUTEPLANREQUEST']._serialized_end=2262
+  _globals['_EXECUTEPLANRESPONSE']._serialized_start=2264
+  _globals['_EXECUTEPLANRESPONSE']._serialized_end=2328
+  _globals['_GETRUNREQUEST']._serialized_start=2331
+  _globals['_GETRUNREQUEST']._serialized_end=2558
+  _globals['_GETRUNRESPONSE']._serialized_start=2560
+  _globals['_GETRUNRESPONSE']._serialized_end=2608
+  _globals['_LISTRUNSREQUEST']._serialized_start=2611
+  _globals['_LISTRUNSREQUEST']._serialized_end=2927
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2929
+  _globals['_LISTRUNSRESPONSE']._serialized_end=3012
+  _globals['_WATCHRUNREQUEST']._serialized_start=3014
+  _globals['_WATCHRUNREQUEST']._serialized_end=3094
+  _globals['_WATCHRUNRESPONSE']._serialized_start=3096
+  _globals['_WATCHRUNRESPONSE']._serialized_end=3153
+  _globals['_CANCELRUNREQUEST']._serialized_start=3155
+  _globals['_CANCELRUNREQUEST']._serialized_end=3212
+  _globals['_CANCELRUNRESPONSE']._serialized_start=3214
+  _globals['_CANCELRUNRESPONSE']._serialized_end=3272
+  _globals['_ORCHESTRATOR']._serialized_start=3542
+  _globals['_ORCHESTRATOR']._serialized_end=4142
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf, nan
 from pathlib import Path
 
 import grpc
@@ -49,6 +50,7 @@ def ask(**fields: object) -> bytes:
         (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="x")] * 21), "history"),
         (ask(query="?", history=[pb.Turn(role=pb.ROLE_USER, text="x" * 20_000)] * 2), "history"),
         (ask(query="?", allowed_skills=[""]), "allowed_skills[0]"),
+        *((ask(query="?", budget=pb.Budget(cost_usd=cost)), "budget.cost_usd") for cost in (0, -1, nan, inf)),
     ],
     ids=[
         "empty",
@@ -62,6 +64,10 @@ def ask(**fields: object) -> bytes:
         "turns",
         "history-bytes",
         "no-name",
+        "free",
+        "earning",
+        "no-amount",
+        "endless",
     ],
 )
 async def test_a_field_that_breaks_its_rule_is_named(mesh: Mesh, request_bytes: bytes, field: str) -> None:
