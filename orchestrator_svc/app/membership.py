@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
@@ -60,7 +61,7 @@ class Membership:
         wanted = read_card(card)
         self._allowed.check(address)
         await self._check_who_is_at(address, wanted)
-        self._check_contract(address, wanted)
+        _check_contract(wanted, self._others(address))
         now = self._clock.now()
         ttl = ttl_seconds or DEFAULT_TTL_SECONDS
         registration = await self._store.put(
@@ -74,6 +75,7 @@ class Membership:
                 expires_at=now + timedelta(seconds=ttl),
             )
         )
+        await self._check_who_came_at_the_same_time(registration)
         _log.info(
             "agent registered", agent=wanted.name, version=wanted.version, address=address, skills=len(wanted.skills)
         )
@@ -102,11 +104,6 @@ class Membership:
         """Who is listed now."""
         return self._store.listing()
 
-    @property
-    def registry_trouble(self) -> str:
-        """Why the listing may be out of date, as that the store cannot be reached; empty while it is not."""
-        return self._store.trouble
-
     async def _check_who_is_at(self, address: str, card: Card) -> None:
         found = await self._dialer.card_at(address)
         if card_digest(found) == card.digest:
@@ -117,12 +114,25 @@ class Membership:
             f"`{found['name']}` {found['version']} serves at {address}, and not `{card.name}` {card.version}"
         )
 
-    def _check_contract(self, address: str, card: Card) -> None:
+    async def _check_who_came_at_the_same_time(self, registration: Registration) -> None:
+        """Two orchestrators may have listed two contracts at once: then the one that came first stays."""
+        place = (registration.registered_at, registration.lease_id)
+        others = self._others(registration.address)
+        try:
+            _check_contract(registration.card, [one for one in others if (one.registered_at, one.lease_id) < place])
+        except CardConflict:
+            await self._store.remove(registration.lease_id)
+            raise
+
+    def _others(self, address: str) -> list[Registration]:
         """What was listed at the address itself is gone, as the call back has shown."""
-        others = (one.card for one in self._store.listing().registrations if one.address != address)
-        violations = contract_changes(card, others)
-        if violations:
-            raise CardConflict(
-                f"{summary_of(violations)}; give the agent a new version, or end the endpoints that run the other one",
-                violations=violations,
-            )
+        return [one for one in self._store.listing().registrations if one.address != address]
+
+
+def _check_contract(card: Card, listed: Iterable[Registration]) -> None:
+    violations = contract_changes(card, (registration.card for registration in listed))
+    if violations:
+        raise CardConflict(
+            f"{summary_of(violations)}; give the agent a new version, or end the endpoints that run the other one",
+            violations=violations,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -343,3 +344,34 @@ async def test_a_version_is_free_again_when_its_last_endpoint_has_left(ground: G
     clock.advance(DEFAULT_TTL_SECONDS)
     await ground.register(changed("effect", "SIDE_EFFECT"), "host:2")
     assert ground.listed() == [("one", "host:2")]
+
+
+class Crowded(MemoryAgentStore):
+    """A store that another orchestrator writes to just before this one."""
+
+    def __init__(self, clock: Clock, rival: Registration) -> None:
+        super().__init__(clock)
+        self._rival = rival
+
+    async def put(self, registration: Registration) -> Registration:
+        await super().put(self._rival)
+        return await super().put(registration)
+
+
+@pytest.mark.parametrize(("head_start_seconds", "stays"), [(0.001, ["host:1"]), (-0.001, ["host:1", "host:2"])])
+async def test_of_two_contracts_that_come_at_once_the_first_stays(
+    clock: ManualClock, head_start_seconds: float, stays: list[str]
+) -> None:
+    """The other orchestrator decides in the same way, so one of the two gives up, and never both."""
+    rival = await Ground(clock).register(card("one", "read", "write"), "host:1")
+    earlier = rival.registered_at - timedelta(seconds=head_start_seconds)
+    agents = ServedAgents()
+    membership = Membership(Crowded(clock, replace(rival, registered_at=earlier)), clock, agents)
+    agents.serve("host:2", changed("effect", "SIDE_EFFECT"))
+    try:
+        await membership.register(changed("effect", "SIDE_EFFECT"), "host:2")
+        refused = False
+    except CardConflict:
+        refused = True
+    assert refused == (stays == ["host:1"])
+    assert [one.address for one in membership.listing().registrations] == stays
