@@ -60,7 +60,11 @@ class BoundedConnection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except h11.LocalProtocolError:  # it would answer garbage behind a request that it has answered already
+            self.transport.abort()
+            return
         self._await_head()
 
     def on_response_complete(self) -> None:

@@ -6,6 +6,7 @@ refuses by itself: unknown paths, methods other than POST, contents that are nei
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -110,7 +111,12 @@ class Front:
             passed_on = [(name, value) for name, value in passed_on if name != b"content-type"]
             passed_on.append((b"content-type", b"application/connect+json"))
             receive, send = AsFrame(receive), AsEvents(send)
-        await self._connect({**scope, "headers": passed_on}, receive, send)
+        try:
+            await self._connect({**scope, "headers": passed_on}, receive, send)
+        except asyncio.CancelledError:
+            # The server stops. connectrpc has told the caller, this task has nothing left to do, and uvicorn takes what
+            # escapes it for a bug.
+            return
 
 
 def _forms_of(rpc: Rpc) -> list[str]:

@@ -232,13 +232,16 @@ async def test_a_drain_lets_calls_over_http_finish_and_refuses_new_ones() -> Non
     assert not_ready.status == 503
 
 
-async def test_a_drain_that_takes_too_long_cancels_calls_over_http() -> None:
+@pytest.mark.parametrize("path", [EXECUTE, EXECUTE_STREAM])
+async def test_a_drain_that_takes_too_long_cancels_calls_over_http(path: str, caplog: pytest.LogCaptureFixture) -> None:
     waiting = Waiting()
-    async with two_doors(waiting) as doors, connected(doors.http) as connection:
-        await connection.send(request(EXECUTE, CALL))
+    async with two_doors(waiting, waiting.stream) as doors, connected(doors.http) as connection:
+        await connection.send(request(path, CALL if path == EXECUTE else STREAM))
         await waiting.begun.wait()
         await doors.server.drain(0)
         assert waiting.cancelled.is_set()
+        assert await connection.ends()
+    assert caplog.records == []
 
 
 async def test_a_reader_that_takes_nothing_for_long_is_told_so_if_it_goes_on_and_cut_off_if_not() -> None:

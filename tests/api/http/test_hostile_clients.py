@@ -50,6 +50,15 @@ async def test_a_body_that_never_ends_takes_no_memory() -> None:
         assert psutil.Process().memory_info().rss - before < 8 * MAX_MESSAGE_BYTES
 
 
+async def test_garbage_behind_a_request_that_was_refused_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async with two_doors(bounds=replace(SHORT, after_seconds=20)) as doors, connected(doors.http) as connection:
+        await connection.send(HEAD.replace(b"json", b"xml") + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n")
+        assert (await connection.answer()).status == 415
+        await connection.send(b"no chunk\r\n")
+        assert await connection.ends()
+    assert caplog.records == []
+
+
 async def test_a_body_that_comes_too_slowly_is_given_up() -> None:
     async with two_doors(bounds=SHORT) as doors, connected(doors.http) as connection:
         await connection.send(HEAD + b"content-length: 100\r\n\r\n{")
