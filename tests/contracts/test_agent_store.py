@@ -15,10 +15,13 @@ from typing import TypeAlias
 import pytest
 from redis.asyncio import Redis
 
+from orchestrator_svc.adapters.listed_agents import ListedAgents
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.redis_agent_store import RedisAgentStore
+from orchestrator_svc.app.addresses import EVERY_ADDRESS
 from orchestrator_svc.app.ports.agent_store import AgentStore, Registration
 from orchestrator_svc.core.card import read_card
+from tests.fakes.agent_dialer import ServedAgents
 from tests.fakes.clock import ManualClock
 from tests.redis_server import BINARIES, redis_server
 
@@ -68,6 +71,20 @@ async def memory(clock: ManualClock, directory: Path) -> AsyncIterator[Opened]:
 
 
 @asynccontextmanager
+async def listed(clock: ManualClock, directory: Path) -> AsyncIterator[Opened]:
+    """Beside a file of addresses, which are none here."""
+
+    async def let_pass(seconds: float) -> None:
+        clock.advance(seconds)
+
+    file = directory / "agents"
+    file.touch()
+    store = ListedAgents(MemoryAgentStore(clock), file, ServedAgents(), EVERY_ADDRESS, clock)
+    await store.look()
+    yield Opened(store, let_pass)
+
+
+@asynccontextmanager
 async def redis(clock: ManualClock, directory: Path, *, binary: str) -> AsyncIterator[Opened]:
     async with redis_server(binary, directory) as server, Redis.from_url(server.url) as client:
         store = RedisAgentStore(server.url, server.url, clock)
@@ -86,6 +103,7 @@ async def redis(clock: ManualClock, directory: Path, *, binary: str) -> AsyncIte
 
 STORES: dict[str, Opening] = {
     "memory": memory,
+    "listed": listed,
     **{name: partial(redis, binary=binary) for name, binary in BINARIES.items()},
 }
 
