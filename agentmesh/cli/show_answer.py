@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from agentmesh.cli.exits import ExitCode
@@ -75,6 +76,11 @@ def duration(seconds: float) -> str:
     if round(seconds * 1000, 1) and seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def moment(at: datetime) -> str:
+    """Return e.g. `2026-01-02T03:04:05.678Z`."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _show_steps(output: Output, steps: tuple[StepReport, ...]) -> None:

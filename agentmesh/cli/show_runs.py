@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agentmesh.cli.output import Output
-from agentmesh.cli.show_answer import duration
+from agentmesh.cli.show_answer import duration, moment
 from agentmesh.client.values import RunSummary
 
 
@@ -33,7 +33,7 @@ def _began(run: RunSummary, now: datetime, *, relative: bool) -> str:
         return "-"
     if relative:
         return f"{_age((now - run.started_at).total_seconds())} ago"
-    return run.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(run.started_at)
 
 
 def _age(seconds: float) -> str:
