@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
-
-import grpc.aio
+from typing import Final
 
 from agentmesh.errors import Unauthenticated
+from agentmesh.transport.calls import Call
 from orchestrator_svc.app.request import ANONYMOUS
 
 AUTHORIZATION: Final = "authorization"
 _SCHEME: Final = "bearer"
-
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Callers:
@@ -29,7 +26,7 @@ class Callers:
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._digests = {name: _digest(token) for name, token in tokens.items()}
 
-    def of(self, context: _Context) -> str:
+    def of(self, context: Call) -> str:
         """Return the name of the caller; `anonymous` for a call without credentials.
 
         Raises:

@@ -1,4 +1,4 @@
-"""agentmesh.v1.Orchestrator over gRPC."""
+"""agentmesh.v1.Orchestrator, over gRPC and over HTTP: of a context nothing is used but what `Call` has."""
 
 from __future__ import annotations
 
