@@ -8,11 +8,10 @@ lost, because it restarted empty or their leases ended meanwhile, stay for half 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -22,12 +21,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from agentmesh.errors import CardInvalid, RegistryUnavailable
+from agentmesh.errors import RegistryUnavailable
 from orchestrator_svc.adapters.lease_table import LeaseTable
 from orchestrator_svc.adapters.redis_leases import CHANGES, RedisLeases, StoredLease
+from orchestrator_svc.adapters.server_time import ServerTime
 from orchestrator_svc.app.ports.agent_store import Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
-from orchestrator_svc.core.card import Card, read_card
+from orchestrator_svc.core.card import Card
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -38,13 +38,10 @@ _START_SECONDS: Final = 3.0
 _RECONCILE_SECONDS: Final = 1.0
 """A change whose notice was lost is seen after this."""
 _LEAST_WAIT_SECONDS: Final = 0.01
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CANCEL_SECONDS: Final = 0.1
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 """Between attempts to reach the server again."""
-_SAME_CLOCK_SECONDS: Final = 0.25
-"""A smaller difference between the clocks than was seen before is the way of the messages."""
 
 _FAILURES: Final = (RedisError, OSError)
 """TimeoutError is an OSError."""
@@ -70,11 +67,12 @@ class RedisAgentStore:
         self._leases = RedisLeases(self._redis)
         self._shown_url = shown_url
         self._clock = clock
+        self._time = ServerTime(clock)
         self._table = LeaseTable()
         self._cards: dict[str, Card] = {}
         """The cards of the table, by digest."""
-        self._behind = timedelta(0)
-        """What to add to a time of the server."""
+        self._unusable: set[str] = set()
+        """Digests of cards that leases name, and that cannot be read."""
         self._kept: dict[str, Registration] = {}
         """By lease: what the server no longer has, and stays until `expires_at`."""
         self._trouble = ""
@@ -210,13 +208,13 @@ class RedisAgentStore:
             raise self._unavailable(error) from error
 
     async def _read_cards(self, digests: set[str]) -> None:
-        missing = sorted(digests - self._cards.keys())
-        for digest, text in zip(missing, await self._leases.cards(missing), strict=True):
-            card = await asyncio.to_thread(_card, text) if text else None
-            if card is not None and card.digest == digest:
-                self._cards[digest] = card
-            else:
-                _log.warning("a card in the registry's store cannot be used", card_digest=digest)
+        missing = digests - self._cards.keys()
+        found = await self._leases.cards(missing)
+        self._cards.update(found)
+        unusable = missing - found.keys()
+        for digest in unusable - self._unusable:
+            _log.warning("a card in the registry's store cannot be used", card_digest=digest)
+        self._unusable = unusable
 
     def _registrations(self, leases: Iterable[StoredLease], now: int) -> list[Registration]:
         return [
@@ -259,30 +257,16 @@ class RedisAgentStore:
         return RegistryUnavailable(f"the registry's store at {self._shown_url} cannot be reached; try again")
 
     def _registration(self, lease: StoredLease, card: Card, server_now: int) -> Registration:
-        behind = self._clock.now() - _moment(server_now)
-        if abs(behind - self._behind) > timedelta(seconds=_SAME_CLOCK_SECONDS):
-            self._behind = behind
+        self._time.is_now(server_now)
         return Registration(
             lease_id=lease.lease_id,
             card=card,
             address=lease.address,
             ttl_seconds=lease.ttl / 1000,
-            registered_at=_moment(lease.registered) + self._behind,
-            last_heartbeat_at=_moment(lease.heartbeat) + self._behind,
-            expires_at=_moment(lease.ends) + self._behind,
+            registered_at=self._time.moment(lease.registered),
+            last_heartbeat_at=self._time.moment(lease.heartbeat),
+            expires_at=self._time.moment(lease.ends),
         )
-
-
-def _moment(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
-
-
-def _card(text: str) -> Card | None:
-    """The card as an orchestrator wrote it, perhaps of another version; None if it cannot be read."""
-    try:
-        return read_card(json.loads(text))
-    except (CardInvalid, KeyError, TypeError, ValueError):
-        return None
 
 
 def _text(error: BaseException) -> str:

@@ -12,15 +12,19 @@ orchestrators need not agree. The braces keep all keys in one slot of a cluster,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from redis.asyncio import Redis
 
+from agentmesh.errors import CardInvalid
 from agentmesh.jsonvalues import JsonObject, canonical
+from orchestrator_svc.core.card import Card, read_card
 
-Reply: TypeAlias = "list[str | int]"
+_Reply: TypeAlias = "list[str | int]"
 
 _PREFIX: Final = "agentmesh:{agents}:"
 CHANGES: Final = f"{_PREFIX}changes"
@@ -143,14 +147,23 @@ class RedisLeases:
     ) -> tuple[int, StoredLease]:
         """Add a lease in place of what is at its address; returns the server's time and what it holds now."""
         keys = [_LEASES, _LEASE + lease_id, _AT + address, _CARD + card_digest]
-        values: list[str | bytes | int] = [lease_id, address, card_digest, canonical(card), ttl, _CARD_LINGERS_MS, _LEASE, CHANGES]
+        values: list[str | bytes | int] = [
+            lease_id,
+            address,
+            card_digest,
+            canonical(card),
+            ttl,
+            _CARD_LINGERS_MS,
+            _LEASE,
+            CHANGES,
+        ]
         now, leases = _now_and_leases(await self._put(keys=keys, args=values))
         return now, leases[0]
 
     async def renew(self, lease_id: str) -> tuple[int, StoredLease] | None:
         """Prolong a lease by its ttl; None if there is none."""
         keys = [_LEASES, _LEASE + lease_id]
-        reply: Reply | None = await self._renew(keys=keys, args=[lease_id, _AT, _CARD, _CARD_LINGERS_MS])
+        reply: _Reply | None = await self._renew(keys=keys, args=[lease_id, _AT, _CARD, _CARD_LINGERS_MS])
         if not reply:
             return None
         now, leases = _now_and_leases(reply)
@@ -164,18 +177,29 @@ class RedisLeases:
         """The server's time, and every lease that has not ended."""
         return _now_and_leases(await self._list(keys=[_LEASES], args=[_LEASE]))
 
-    async def cards(self, digests: Sequence[str]) -> list[str | None]:
-        """The cards as JSON, in this order; None for one that is not there."""
-        found = await self._redis.mget([_CARD + digest for digest in digests]) if digests else []
-        return [text if isinstance(text, str) else None for text in found]
+    async def cards(self, digests: Collection[str]) -> dict[str, Card]:
+        """The cards with these digests, without those that are not there or cannot be read."""
+        wanted = list(digests)
+        texts = await self._redis.mget([_CARD + digest for digest in wanted]) if wanted else []
+        # Large ones take some 10 ms, and there may be many.
+        cards = await asyncio.to_thread(lambda: [_card(text) for text in texts])
+        return {digest: card for digest, card in zip(wanted, cards, strict=True) if card and card.digest == digest}
 
 
-def _now_and_leases(reply: Reply) -> tuple[int, list[StoredLease]]:
+def _card(text: object) -> Card | None:
+    """The card as an orchestrator wrote it, perhaps one of another version."""
+    try:
+        return read_card(json.loads(text)) if isinstance(text, str) else None
+    except (CardInvalid, KeyError, TypeError, ValueError):
+        return None
+
+
+def _now_and_leases(reply: _Reply) -> tuple[int, list[StoredLease]]:
     now, *fields = reply
     return int(now), list(_leases(fields))
 
 
-def _leases(fields: Reply) -> Iterator[StoredLease]:
+def _leases(fields: _Reply) -> Iterator[StoredLease]:
     for start in range(0, len(fields), _FIELDS):
         lease_id, ends, address, digest, ttl, registered, heartbeat = fields[start : start + _FIELDS]
         yield StoredLease(
