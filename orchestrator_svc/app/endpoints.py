@@ -165,7 +165,8 @@ class Endpoints:
     def ended(self, endpoint: Endpoint) -> None:
         """A call that began there is over, however it ended."""
         if state := self._state_of(endpoint):
-            state.in_flight -= 1
+            # It may have left, and come back under its lease, while the call was there.
+            state.in_flight = max(0, state.in_flight - 1)
 
     def answered(self, endpoint: Endpoint) -> None:
         """The endpoint has answered a call, be it with an error: what was held against it is forgotten."""
