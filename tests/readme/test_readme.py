@@ -98,7 +98,7 @@ def run(command: list[str], place: Path, mesh: AMesh) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("python") if AGENT not in b], ids=["client", "stubs"])
+@pytest.mark.parametrize("block", [b for b in blocks("python") if AGENT not in b], ids=["client", "stubs", "events"])
 def test_python_of_callers_runs(block: str, place: Path, mesh: AMesh) -> None:
     assert DEFAULT_ADDRESS in block
     done = run([sys.executable, "-c", block.replace(DEFAULT_ADDRESS, mesh.address)], place, mesh)
