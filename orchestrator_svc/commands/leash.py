@@ -1,6 +1,6 @@
 """Runs a module as its own program, and ends it when the process that started it has gone, however that ended.
 
-    python -m orchestrator_svc.commands.leash FD GRACE_SECONDS MODULE
+    python -m orchestrator_svc.commands.leash FD GRACE_SECONDS MODULE ARGUMENT...
 
 FD is the reading end of a pipe whose writing end only the parent has: its end is the end of the parent, SIGKILL
 included. The module then gets SIGTERM, on which it drains, and SIGKILL after the grace: nobody waits for its answers
@@ -19,9 +19,9 @@ import time
 
 def main() -> None:
     """Watch the pipe in a thread and run the module."""
-    descriptor, grace_seconds, module = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+    descriptor, grace_seconds, module, arguments = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4:]
     threading.Thread(target=_end_with_parent, args=(descriptor, grace_seconds), name="leash", daemon=True).start()
-    sys.argv = [module]
+    sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

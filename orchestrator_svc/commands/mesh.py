@@ -1,4 +1,4 @@
-"""A mesh on this machine: an orchestrator and three agents as processes, ready when all of them can be asked."""
+"""A mesh on this machine: orchestrators and agents as processes, ready when all of them can be asked."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import errno
 import json
 import os
 import socket
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from agentmesh.client import AgentInfo, MeshClient
+from agentmesh.client import MeshClient
 from agentmesh.errors import MeshError
 from agentmesh.transport.options import proxy_options
 from orchestrator_svc.commands.processes import Child, Processes
+from orchestrator_svc.commands.store import find_program, takes_connections
 from orchestrator_svc.config.addresses import OFF
 
 AGENTS: Final = ("data_agent", "analytics_agent", "config_agent")
 """Names as they register; the module of each is `agent_svcs.<name>`, which only its own process imports."""
 ANY_PORT: Final = "127.0.0.1:0"
+STORE_VARIABLE: Final = "AGENTMESH_REGISTRY_URL"
 START_SECONDS: Final = 60.0
 """Longest start; on an idle machine it takes three."""
 Health: TypeAlias = "grpc.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]"
@@ -43,6 +49,26 @@ class MeshDidNotStart(Exception):
         self.lines = lines
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How many processes there are of what."""
+
+    orchestrators: int = 1
+    """Several share the store of AGENTMESH_REGISTRY_URL, else one that is started for them."""
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """Processes of an agent; one for those that are not named."""
+
+    def of(self, agent: str) -> int:
+        return self.replicas.get(agent, 1)
+
+
+_ONE_OF_EACH: Final = Shape()
+
+
+class NoStore(Exception):
+    """Several orchestrators have none to share, and no program for one is installed."""
+
+
 class LocalMesh:
     """The processes of one mesh. Start it once; always stop it.
 
@@ -50,76 +76,111 @@ class LocalMesh:
         environment: Of the children; what it says about addresses of agents is replaced.
         logs: Directory for a log a process.
         interrupted: Asked again and again while waiting; once it says yes, waiting ends with KeyboardInterrupt.
+        shape: How many processes there are of what.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], logs: Path, interrupted: Callable[[], bool] = lambda: False
+        self,
+        environment: Mapping[str, str],
+        logs: Path,
+        interrupted: Callable[[], bool] = lambda: False,
+        shape: Shape = _ONE_OF_EACH,
     ) -> None:
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._interrupted = interrupted
+        self._shape = shape
+        self._stack = ExitStack()
         self.processes = Processes(logs)
-        self.orchestrator: Child | None = None
-        self.address = ""
+        self.orchestrators: list[Child] = []
+        self._agents: list[Child] = []
+        self.addresses: list[str] = []
+        """Of the orchestrators."""
         self.http = ""
-        """Where the orchestrator serves HTTP; empty for nowhere."""
+        """Where the first orchestrator serves HTTP; empty for nowhere."""
+
+    @property
+    def address(self) -> str:
+        """Of all orchestrators, as clients and agents take it."""
+        return ",".join(self.addresses)
 
     def start(self, listen: str, ready: Callable[[str, str], None], *, http: str = "") -> None:
         """Start everything and wait until all of it can be asked.
 
         Args:
-            listen: Where the orchestrator is to serve; port 0 takes a free one.
+            listen: Where the first orchestrator is to serve; port 0 takes a free one, as the others do beside it.
             http: Where it is to serve HTTP; empty leaves that to its configuration.
             ready: Called with name and address of each process when it is ready.
 
         Raises:
             MeshDidNotStart: A process ended, or something was missing when the time was up.
+            NoStore: Several orchestrators have none to share; nothing was started.
         """
-        self._start_orchestrator({"AGENTMESH_LISTEN": listen} | ({"AGENTMESH_HTTP_LISTEN": http} if http else {}))
-        ready("orchestrator", self.address)
+        if self._shape.orchestrators > 1 and not self._environment.get(STORE_VARIABLE):
+            self._start_store(ready)
+        for number, name in enumerate(_names("orchestrator", self._shape.orchestrators)):
+            first = number == 0
+            places = {"AGENTMESH_LISTEN": listen if first else f"{listen.rpartition(':')[0]}:0"}
+            if http:
+                places["AGENTMESH_HTTP_LISTEN"] = http if first else ANY_PORT
+            self._start_orchestrator(name, places)
+            ready(name, self.addresses[-1])
         self._start_agents()
         self._wait_for_agents(ready)
 
     def stop(self, *, grace_seconds: float, hurry: Callable[[], bool] = lambda: False) -> int:
         """Stop everything and return how many processes were running; see `Processes.stop`.
 
-        The orchestrator goes first: questions that it is still answering need the agents.
+        The orchestrators go first: questions that they are still answering need the agents. The store goes last.
         """
-        first = [] if self.orchestrator is None else [self.orchestrator]
-        return self.processes.stop([first], grace_seconds=grace_seconds, hurry=hurry)
+        with self._stack:
+            return self.processes.stop([self.orchestrators, self._agents], grace_seconds=grace_seconds, hurry=hurry)
 
-    def _start_orchestrator(self, addresses: Mapping[str, str]) -> None:
+    def _start_store(self, ready: Callable[[str, str], None]) -> None:
+        program = find_program()
+        if program is None:
+            raise NoStore
+        # Of its own: the path of a socket has 107 characters at most, that of the logs may have more.
+        directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-store-")))
+        path = directory / "store"
+        self.processes.start("store", "orchestrator_svc.commands.store", self._environment, [program, str(path)])
+        self._wait_for("the store", lambda: takes_connections(path))
+        self._environment[STORE_VARIABLE] = f"unix://{path}"
+        ready("store", Path(program).name)
+
+    def _start_orchestrator(self, name: str, addresses: Mapping[str, str]) -> None:
         environment = {**self._environment, **addresses}
-        self.orchestrator = self.processes.start("orchestrator", "orchestrator_svc", environment)
-        self._wait_for("the orchestrator", self._finds_address)
+        child = self.processes.start(name, "orchestrator_svc", environment)
+        self.orchestrators.append(child)
+        self._wait_for(f"the {name}", lambda: self._finds_address(child))
 
     def _start_agents(self) -> None:
         own = {
             "AGENTMESH_ORCHESTRATOR_ADDRESS": self.address,
-            "AGENTMESH_AGENT_LISTEN": "127.0.0.1:0",  # one variable for three processes: none may name a port
+            "AGENTMESH_AGENT_LISTEN": "127.0.0.1:0",  # one variable for all processes: none may name a port
             "AGENTMESH_AGENT_ADVERTISE": "",
         }
-        for name in AGENTS:
-            self.processes.start(name, f"agent_svcs.{name}", {**self._environment, **own})
+        for agent in AGENTS:
+            for name in _names(agent, self._shape.of(agent)):
+                self._agents.append(self.processes.start(name, f"agent_svcs.{agent}", {**self._environment, **own}))
 
     def _wait_for_agents(self, ready: Callable[[str, str], None]) -> None:
-        """They register by themselves; the orchestrator says that it serves once it knows one."""
+        """They register by themselves; every orchestrator has to know them all, and to say that it serves."""
         seen: set[str] = set()
-        with (
-            MeshClient(self.address) as client,
-            grpc.insecure_channel(self.address, proxy_options(self.address)) as channel,
-        ):
-            health: Health = channel.unary_unary(
-                "/grpc.health.v1.Health/Check",
-                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-                response_deserializer=health_pb2.HealthCheckResponse.FromString,
-            )
+        wanted = {agent: self._shape.of(agent) for agent in AGENTS}
+        with ExitStack() as stack:
+            asked = [_Asked.of(address, stack) for address in self.addresses]
 
             def all_there() -> bool:
-                for agent in _agents_of(client) if len(seen) < len(AGENTS) else ():
-                    if agent.name in AGENTS and agent.name not in seen:
-                        seen.add(agent.name)
-                        ready(agent.name, agent.endpoints[0].address)
-                return len(seen) == len(AGENTS) and _serves(health)
+                knows_all = True
+                for one in asked:
+                    found = _endpoints_of(one.client)
+                    for agent, address in found:
+                        if agent in wanted and address not in seen:
+                            seen.add(address)
+                            ready(agent, address)
+                    counts = Counter(agent for agent, _ in found)
+                    knows_all &= all(counts[agent] >= count for agent, count in wanted.items())
+                return knows_all and all(_serves(one.health) for one in asked)
 
             self._wait_for("the agents", all_there)
 
@@ -136,19 +197,23 @@ class LocalMesh:
                 raise MeshDidNotStart(f"{what} did not get ready in {START_SECONDS:g} s", youngest.last_lines())
             time.sleep(_LOOK_SECONDS)
 
-    def _finds_address(self) -> bool:
+    def _finds_address(self, orchestrator: Child) -> bool:
         """Its log tells the address that it got: choosing a free port here and hoping for it would be a race."""
-        assert self.orchestrator is not None
-        for line in self.orchestrator.log.read_bytes().splitlines():
+        for line in orchestrator.log.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:  # a warning of some library, or half a line
                 continue
             if isinstance(entry, dict) and entry.get("event") == _LISTENING:
-                self.address = _reachable(str(entry["address"]))
-                self.http = "" if entry["http"] == OFF else _reachable(str(entry["http"]))
+                self.addresses.append(_reachable(str(entry["address"])))
+                if len(self.addresses) == 1:
+                    self.http = "" if entry["http"] == OFF else _reachable(str(entry["http"]))
                 return True
         return False
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
 
 
 def is_taken(listen: str) -> bool:
@@ -177,11 +242,31 @@ def _reachable(listening: str) -> str:
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else listening  # noqa: S104 - compared, not bound
 
 
-def _agents_of(client: MeshClient) -> tuple[AgentInfo, ...]:
+@dataclass(frozen=True)
+class _Asked:
+    """How one orchestrator is asked while it is waited for."""
+
+    client: MeshClient
+    health: Health
+
+    @staticmethod
+    def of(address: str, stack: ExitStack) -> _Asked:
+        channel = stack.enter_context(grpc.insecure_channel(address, proxy_options(address)))
+        health: Health = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        return _Asked(stack.enter_context(MeshClient(address)), health)
+
+
+def _endpoints_of(client: MeshClient) -> list[tuple[str, str]]:
+    """Name of the agent and address of every endpoint."""
     try:
-        return client.list_agents(timeout_seconds=_CALL_SECONDS).agents
+        agents = client.list_agents(timeout_seconds=_CALL_SECONDS).agents
     except MeshError:  # not yet; whether it ever will is for the caller to judge
-        return ()
+        return []
+    return [(agent.name, endpoint.address) for agent in agents for endpoint in agent.endpoints]
 
 
 def _serves(health: Health) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,7 +61,7 @@ class Processes:
         self._leash, self._held = os.pipe()  # neither is inherited unless passed on; `_held` never is
         self.children: list[Child] = []
 
-    def start(self, name: str, module: str, environment: Mapping[str, str]) -> Child:
+    def start(self, name: str, module: str, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> Child:
         """Start a module in an interpreter like this one, which sees no modules of the working directory.
 
         It gets a session of its own, so that Ctrl-C reaches us alone.
@@ -68,7 +69,7 @@ class Processes:
         log = self._logs / f"{name}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                [sys.executable, "-P", "-m", _LEASH, str(self._leash), self._orphan_grace, module],
+                [sys.executable, "-P", "-m", _LEASH, str(self._leash), self._orphan_grace, module, *arguments],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -105,11 +106,17 @@ class Processes:
                 break
         for child in self.children:
             if child.running:
-                child.process.kill()
+                _kill(child)
             child.process.wait()
         os.close(self._held)
         os.close(self._leash)
         return running
+
+
+def _kill(child: Child) -> None:
+    """With its own children: they are in the session that it was given."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.process.pid, signal.SIGKILL)
 
 
 def _ended(group: Sequence[Child], until: float, hurry: Callable[[], bool]) -> bool:

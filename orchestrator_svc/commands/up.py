@@ -14,10 +14,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from agentmesh.addresses import read_target
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.options import DEFAULT_ADDRESS
 from agentmesh.cli.output import Output, open_output
-from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, is_taken, process_environment
+from orchestrator_svc.commands.mesh import (
+    ANY_PORT,
+    LocalMesh,
+    MeshDidNotStart,
+    NoStore,
+    Shape,
+    is_taken,
+    process_environment,
+)
 from orchestrator_svc.commands.processes import POLL_SECONDS, Child, LogFollower
 from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
@@ -26,6 +35,10 @@ from orchestrator_svc.config import LoadedConfig
 _STOP_MARGIN_SECONDS: Final = 5.0
 """Beyond the drain of the orchestrator, for the agents."""
 
+_GET_A_STORE: Final = (
+    "install one (`pip install 'agentmesh[store]'`, or redis-server or valkey-server of your system), or name one that"
+    " runs with AGENTMESH_REGISTRY_URL"
+)
 _QUESTION: Final = "What are the current system metrics?"
 _PLAN: Final = {
     "steps": [
@@ -67,23 +80,26 @@ class StopSignals:
         self.count += 1
 
 
-def run_up(*, logs: Path | None, verbose: bool) -> ExitCode:
+def run_up(*, logs: Path | None, verbose: bool, shape: Shape) -> ExitCode:
     """Start a mesh, wait for a signal, stop it.
 
     Raises:
-        CommandFailed: The configuration is wrong, a process did not start, or the orchestrator did not stay.
+        CommandFailed: The configuration is wrong, a process did not start, no orchestrator stayed, or several have no
+            store to share.
     """
     loaded = load_config()
     output = open_output()
     for warning in loaded.warnings:
         output.line(("warning: ", "yellow"), warning)
     listen = _where_to_listen("listen", loaded.config.listen, loaded, output)
+    if shape.orchestrators > 1:
+        _check_can_be_listed(listen)
     http = loaded.config.http_address if listen == loaded.config.listen else None
     if http is not None:
         http = _where_to_listen("http_listen", http, loaded, output)
     directory = _log_directory(logs)
     with StopSignals() as signals:
-        mesh = LocalMesh(process_environment(), directory, lambda: signals.count > 0)
+        mesh = LocalMesh(process_environment(), directory, lambda: signals.count > 0, shape)
         watched = _Watched(mesh, LogFollower() if verbose else None, output)
         try:
             mesh.start(listen, readiness_lines(output), http=http or "")
@@ -91,6 +107,10 @@ def run_up(*, logs: Path | None, verbose: bool) -> ExitCode:
             watched.until(lambda: signals.count > 0)
         except KeyboardInterrupt:
             pass  # a signal during the start
+        except NoStore:
+            raise CommandFailed(
+                "several orchestrators share a Redis or Valkey, and none is installed", advice=_GET_A_STORE
+            ) from None
         except MeshDidNotStart as error:
             raise CommandFailed(str(error), details=error.lines, advice=f"the logs are in {directory}") from None
         finally:
@@ -126,6 +146,14 @@ def _where_to_listen(setting: str, listen: str, loaded: LoadedConfig, output: Ou
     return ANY_PORT
 
 
+def _check_can_be_listed(listen: str) -> None:
+    """Clients and agents get a list of all orchestrators, which has IP addresses alone."""
+    try:
+        read_target(f"{listen},{listen}")
+    except ValueError as error:
+        raise CommandFailed(f"several orchestrators cannot serve beside {listen}", details=[str(error)]) from None
+
+
 def _log_directory(logs: Path | None) -> Path:
     if logs is None:
         return Path(tempfile.mkdtemp(prefix="agentmesh-"))
@@ -137,7 +165,7 @@ def _log_directory(logs: Path | None) -> Path:
 
 
 def _show_how_to_ask(output: Output, mesh: LocalMesh, directory: Path, *, kept: bool) -> None:
-    address = mesh.address
+    address, one = mesh.address, mesh.addresses[0]
     ask = json.dumps({"query": _QUESTION})
     execute = json.dumps({"plan": _PLAN, "answerFormat": "ANSWER_FORMAT_RAW"})
     output.line(
@@ -148,9 +176,9 @@ def _show_how_to_ask(output: Output, mesh: LocalMesh, directory: Path, *, kept: 
         f"{_own_name()} ask {shlex.quote(_QUESTION)}{'' if address == DEFAULT_ADDRESS else f' --address {address}'}"
     )
     output.heading("or with grpcurl")
-    output.line(f"grpcurl -plaintext {address} agentmesh.v1.Registry/ListAgents")
-    output.line(f"grpcurl -plaintext -d {shlex.quote(ask)} {address} agentmesh.v1.Orchestrator/Ask")
-    output.line(f"grpcurl -plaintext -d {shlex.quote(execute)} {address} agentmesh.v1.Orchestrator/ExecutePlan")
+    output.line(f"grpcurl -plaintext {one} agentmesh.v1.Registry/ListAgents")
+    output.line(f"grpcurl -plaintext -d {shlex.quote(ask)} {one} agentmesh.v1.Orchestrator/Ask")
+    output.line(f"grpcurl -plaintext -d {shlex.quote(execute)} {one} agentmesh.v1.Orchestrator/ExecutePlan")
     if mesh.http:
         output.heading("or with curl")
         url = f"http://{mesh.http}/agentmesh.v1.Orchestrator/Ask"
@@ -177,12 +205,12 @@ class _Watched:
         """Watch until told to stop.
 
         Raises:
-            CommandFailed: The orchestrator ended; without an agent the mesh goes on.
+            CommandFailed: The last orchestrator ended; without anything else the mesh goes on.
         """
         while not stopped():
             self.show_logs()
             for child in self._mesh.processes.dead():
-                if child is self._mesh.orchestrator:
+                if child in self._mesh.orchestrators and not any(one.running for one in self._mesh.orchestrators):
                     raise CommandFailed(f"{child.name} {child.ending()}", details=child.last_lines())
                 self._mourn(child)
             time.sleep(POLL_SECONDS)

