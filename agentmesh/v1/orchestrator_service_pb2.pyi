@@ -223,7 +223,9 @@ class Budget(_message.Message):
     to route among five skills. Afterwards what the provider reports counts, or all of it, if it reports nothing.
     """
     cost_usd: _builtins.float
-    """US dollars by the configured price table, counted as tokens are; more than 0. A model without a price is not asked."""
+    """US dollars by the configured price table, counted as tokens are; more than 0, finite. A model without a price is
+    not asked.
+    """
     agent_calls: _builtins.int
     """Agent.Execute calls, attempts and items counted."""
     def __init__(

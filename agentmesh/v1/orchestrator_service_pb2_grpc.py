@@ -129,7 +129,7 @@ class OrchestratorServicer:
 
     def GetRun(self, request, context):
         """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
+        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if requests, results and events have more than 32 MiB together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

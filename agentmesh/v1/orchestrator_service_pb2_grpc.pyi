@@ -59,7 +59,7 @@ class OrchestratorStub:
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.GetRunRequest, _orchestrator_service_pb2.GetRunResponse]
     """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
+    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if requests, results and events have more than 32 MiB together.
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListRunsRequest, _orchestrator_service_pb2.ListRunsResponse]
     """Returns the caller's runs that this server remembers, newest first, those in flight included. Runs that begin or
@@ -100,7 +100,7 @@ class OrchestratorAsyncStub(OrchestratorStub):
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.GetRunRequest, _orchestrator_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
+    runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if requests, results and events have more than 32 MiB together.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListRunsRequest, _orchestrator_service_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Returns the caller's runs that this server remembers, newest first, those in flight included. Runs that begin or
@@ -168,7 +168,7 @@ class OrchestratorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_service_pb2.GetRunResponse, _abc.Awaitable[_orchestrator_service_pb2.GetRunResponse]]:
         """Returns a run with all its results. NOT_FOUND (RUN_NOT_FOUND) if this server does not remember it: the last 1000
-        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if their results and events have more than 32 MiB together.
+        runs are kept in memory (`AGENTMESH_RUNS_KEPT`), fewer if requests, results and events have more than 32 MiB together.
         """
 
     @_abc_1.abstractmethod

@@ -14,7 +14,7 @@ from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunSumm
 from orchestrator_svc.app.run import Run, RunState
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""`Run.size_bytes` of all runs that have ended; in memory their results take some six times as much."""
+"""`Run.size_bytes` of all runs that have ended; in memory results take some six times as much, plans twelve times."""
 _AT_ONCE: Final = 1000
 """Runs that are looked at for a list before others get their turn: about a millisecond."""
 

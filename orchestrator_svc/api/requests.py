@@ -82,6 +82,7 @@ async def request_of_execute_plan(message: orchestrator_service_pb2.ExecutePlanR
         conversation_id=message.conversation_id,
         caller=caller,
         request_id=message.request_id,
+        plan_bytes=message.plan.ByteSize(),
     )
 
 

@@ -43,11 +43,18 @@ class RunRequest:
     """Who asks; sees its own runs, and no others."""
     request_id: str = ""
     """Unique among the caller's requests; a repetition has the same. Empty: every request is its own."""
+    plan_bytes: int = 0
+    """Size of the plan as it came."""
 
     @property
     def carries_results(self) -> bool:
         """Whether the answer has the results of the steps."""
         return self.raw or self.include_results
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes to remember it."""
+        return self.plan_bytes + len(self.question.query) + sum(len(turn.text) for turn in self.question.history)
 
     @cached_property
     def digest(self) -> str:

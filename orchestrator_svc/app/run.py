@@ -120,8 +120,9 @@ class Run:
 
     @property
     def size_bytes(self) -> int:
-        """About what it takes to remember it: the results of its steps as JSON, and its journal."""
-        return self.journal.size_bytes + sum(record.outcome.result_bytes for record in self.steps.values())
+        """About what it takes to remember it: its request, the results of its steps as JSON, and its journal."""
+        results = sum(record.outcome.result_bytes for record in self.steps.values())
+        return self.request.size_bytes + results + self.journal.size_bytes
 
     @property
     def may_have_changed_things(self) -> bool:

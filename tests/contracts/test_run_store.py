@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -18,7 +18,7 @@ from agentmesh.errors import NotFound
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.app.journal import Journal
 from orchestrator_svc.app.ledger import Ledger
-from orchestrator_svc.app.ports.planner import Question
+from orchestrator_svc.app.ports.planner import Question, Role, Turn
 from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunStore
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run, RunState, StepRecord
@@ -153,10 +153,28 @@ def add_results(run: Run, *sizes: int) -> Run:
 
 
 async def test_of_runs_with_large_results_fewer_are_kept(ground: Ground) -> None:
-    runs = [add_results(await ground.begun(), 300, 200) for _ in range(3)]
+    runs = [add_results(await ground.begun(), 300, 150) for _ in range(3)]
     for run in runs:
         await ground.end(run)
     assert await ground.known(*runs) == ["question 2", "question 3"]
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        RunRequest(Question("x" * 600)),
+        RunRequest(Question("?", (Turn(Role.USER, "x" * 600),))),
+        RunRequest(Question("?"), {"steps": []}, plan_bytes=600),
+    ],
+    ids=["question", "history", "plan"],
+)
+async def test_of_runs_with_large_requests_fewer_are_kept(ground: Ground, large: RunRequest) -> None:
+    """Failed ones, too: a caller whose plans are all refused must not fill the memory."""
+    runs = [replace(ground.new(), request=large) for _ in range(3)]
+    for run in runs:
+        assert await ground.store.begin(run) is None
+        await ground.end(run, RunState.FAILED)
+    assert [await ground.store.get(run.id) is not None for run in runs] == [False, False, True]
 
 
 async def test_of_runs_with_long_journals_fewer_are_kept(ground: Ground) -> None:
