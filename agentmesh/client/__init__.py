@@ -50,7 +50,7 @@ from agentmesh.client.events import (
     StepStarted,
     UnknownEvent,
 )
-from agentmesh.client.options import AskOptions, Budget, ExecuteOptions, Role, RunOptions, Turn
+from agentmesh.client.options import AskOptions, Budget, CacheMode, ExecuteOptions, Role, RunOptions, Turn
 from agentmesh.client.sync_agents import AgentChanges
 from agentmesh.client.sync_client import MeshClient
 from agentmesh.client.sync_events import RunEvents
@@ -84,6 +84,7 @@ __all__ = [
     "AsyncMeshClient",
     "AsyncRunEvents",
     "Budget",
+    "CacheMode",
     "Effect",
     "EndpointInfo",
     "EndpointState",

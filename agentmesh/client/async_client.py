@@ -16,7 +16,7 @@ from agentmesh.client.async_agents import AsyncAgentChanges
 from agentmesh.client.async_events import AsyncRunEvents
 from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
-from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
+from agentmesh.client.options import AskOptions, CacheMode, ExecuteOptions, Turn
 from agentmesh.client.reading_agents import WholeListing, read_lease, read_listing
 from agentmesh.client.scalars import moment_of
 from agentmesh.client.turns import Turns
@@ -104,10 +104,13 @@ class AsyncMeshClient:
         history: Iterable[Turn] = (),
         allowed_skills: Iterable[str] = (),
         max_effect: Effect | None = None,
+        cache_mode: CacheMode | None = None,
         timeout_seconds: float | None = None,
     ) -> RoutedPlan:
-        """Return what would run for a question; nothing runs."""
-        request = requests.plan_request(query, history=history, allowed_skills=allowed_skills, max_effect=max_effect)
+        """Return what would run for a question; nothing runs. The options are those of `ask`."""
+        request = requests.plan_request(
+            query, history=history, allowed_skills=allowed_skills, max_effect=max_effect, cache_mode=cache_mode
+        )
         return reading.read_plan(await self._call(self._orchestrator.Plan, request, timeout_seconds))
 
     async def execute_plan(

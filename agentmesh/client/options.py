@@ -25,6 +25,14 @@ class Turn:
     text: str
 
 
+class CacheMode(StrEnum):
+    """How to use the plan cache; orchestrator_service.proto (CacheMode) says what each means."""
+
+    USE = "USE"
+    BYPASS = "BYPASS"
+    REFRESH = "REFRESH"
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What a run may spend at most; None: limited by the server alone."""
@@ -65,6 +73,8 @@ class AskOptions(RunOptions, total=False):
     """Earlier messages, oldest first. None."""
     allowed_skills: Iterable[str]
     """Ids of the skills that may be used. Empty: all."""
+    cache_mode: CacheMode | None
+    """Whether a plan may be one that was kept for the same question. None: USE."""
 
 
 class ExecuteOptions(RunOptions, total=False):

@@ -17,7 +17,7 @@ from agentmesh.card_messages import effect_to_message
 from agentmesh.cards import Effect
 from agentmesh.client.cards import card_message
 from agentmesh.client.enums import RunOutcome, RunState
-from agentmesh.client.options import Budget, Role, Turn
+from agentmesh.client.options import Budget, CacheMode, Role, Turn
 from agentmesh.client.plans import plan_message
 from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject
@@ -34,6 +34,7 @@ def ask_request(
     raw: bool = False,
     allowed_skills: Iterable[str] = (),
     max_effect: Effect | None = None,
+    cache_mode: CacheMode | None = None,
     include_results: bool = False,
     conversation_id: str = "",
     request_id: str = "",
@@ -50,19 +51,26 @@ def ask_request(
         allowed_skills=_skills(allowed_skills),
         max_effect=_effect(max_effect),
         budget=_budget(budget),
+        cache_mode=_cache_mode(cache_mode),
         include_results=include_results,
         keep_running=keep_running,
     )
 
 
 def plan_request(
-    query: str, *, history: Iterable[Turn], allowed_skills: Iterable[str], max_effect: Effect | None
+    query: str,
+    *,
+    history: Iterable[Turn],
+    allowed_skills: Iterable[str],
+    max_effect: Effect | None,
+    cache_mode: CacheMode | None,
 ) -> pb.PlanRequest:
     return pb.PlanRequest(
         query=_text("query", query),
         history=_turns(history),
         allowed_skills=_skills(allowed_skills),
         max_effect=_effect(max_effect),
+        cache_mode=_cache_mode(cache_mode),
     )
 
 
@@ -179,6 +187,10 @@ def _format(*, raw: bool) -> pb.AnswerFormat.ValueType:
 
 def _effect(effect: Effect | None) -> card_pb2.Effect.ValueType:
     return card_pb2.EFFECT_UNSPECIFIED if effect is None else effect_to_message(effect)
+
+
+def _cache_mode(mode: CacheMode | None) -> pb.CacheMode.ValueType:
+    return pb.CACHE_MODE_UNSPECIFIED if mode is None else pb.CacheMode.Value(f"CACHE_MODE_{mode}")
 
 
 def _budget(budget: Budget | None) -> pb.Budget | None:

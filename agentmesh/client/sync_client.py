@@ -20,7 +20,7 @@ from agentmesh.client import reading, requests
 from agentmesh.client.agents import Lease, Listing
 from agentmesh.client.credentials import metadata_of
 from agentmesh.client.enums import RunOutcome, RunState
-from agentmesh.client.options import AskOptions, ExecuteOptions, Turn
+from agentmesh.client.options import AskOptions, CacheMode, ExecuteOptions, Turn
 from agentmesh.client.reading_agents import WholeListing, read_lease, read_listing
 from agentmesh.client.rpc_errors import from_threaded
 from agentmesh.client.scalars import moment_of
@@ -107,10 +107,13 @@ class MeshClient:
         history: Iterable[Turn] = (),
         allowed_skills: Iterable[str] = (),
         max_effect: Effect | None = None,
+        cache_mode: CacheMode | None = None,
         timeout_seconds: float | None = None,
     ) -> RoutedPlan:
-        """Return what would run for a question; nothing runs."""
-        request = requests.plan_request(query, history=history, allowed_skills=allowed_skills, max_effect=max_effect)
+        """Return what would run for a question; nothing runs. The options are those of `ask`."""
+        request = requests.plan_request(
+            query, history=history, allowed_skills=allowed_skills, max_effect=max_effect, cache_mode=cache_mode
+        )
         return reading.read_plan(self._call(self._orchestrator.Plan, request, timeout_seconds))
 
     def execute_plan(

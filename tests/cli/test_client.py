@@ -16,6 +16,7 @@ from agentmesh import errors
 from agentmesh.client import (
     AsyncMeshClient,
     Budget,
+    CacheMode,
     Effect,
     MeshClient,
     Role,
@@ -72,6 +73,7 @@ async def test_ask_sends_every_argument_and_gives_a_frozen_answer(mesh: Scripted
         conversation_id="talk",
         request_id="once",
         budget=Budget(llm_calls=2, tokens=5000, cost_usd=0.25, agent_calls=0),
+        cache_mode=CacheMode.REFRESH,
         keep_running=True,
         timeout_seconds=20,
     )
@@ -86,6 +88,7 @@ async def test_ask_sends_every_argument_and_gives_a_frozen_answer(mesh: Scripted
             conversation_id="talk",
             request_id="once",
             budget=pb.Budget(llm_calls=2, tokens=5000, cost_usd=0.25, agent_calls=0),
+            cache_mode=pb.CACHE_MODE_REFRESH,
             keep_running=True,
         )
     ]
@@ -117,8 +120,24 @@ async def test_a_cost_that_is_not_known_is_none(mesh: ScriptedMesh, call: Call) 
 
 async def test_plan_gives_the_plan_and_runs_nothing(mesh: ScriptedMesh, call: Call) -> None:
     mesh.answer = samples.routed()
-    routed = await call(mesh.address, "plan", "q", allowed_skills=["a__b"], max_effect=Effect.READ_ONLY)
-    assert mesh.requests == [pb.PlanRequest(query="q", allowed_skills=["a__b"], max_effect=card_pb2.EFFECT_READ_ONLY)]
+    routed = await call(
+        mesh.address,
+        "plan",
+        "q",
+        history=[Turn(Role.USER, "Hello")],
+        allowed_skills=["a__b"],
+        max_effect=Effect.READ_ONLY,
+        cache_mode=CacheMode.BYPASS,
+    )
+    assert mesh.requests == [
+        pb.PlanRequest(
+            query="q",
+            history=[pb.Turn(role=pb.ROLE_USER, text="Hello")],
+            allowed_skills=["a__b"],
+            max_effect=card_pb2.EFFECT_READ_ONLY,
+            cache_mode=pb.CACHE_MODE_BYPASS,
+        )
+    ]
     assert routed.plan == samples.PLAN
     assert (routed.mode, routed.planner, routed.usage.llm_calls) == (api.Mode.SEQUENTIAL, "some-model", 1)
 
