@@ -28,12 +28,6 @@ class Target:
 
 def positive(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
-        raise typer.BadParameter("must be more than 0 seconds")
-    return value
-
-
-def _dollars(value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter("must be more than 0")
     return value
 
@@ -148,7 +142,7 @@ TokenBudget = Annotated[
 ]
 DollarBudget = Annotated[
     float | None,
-    typer.Option("--budget-usd", metavar="USD", callback=_dollars, help="Spend at most so much on language models."),
+    typer.Option("--budget-usd", metavar="USD", callback=positive, help="Spend at most so much on language models."),
 ]
 AgentCallBudget = Annotated[
     int | None,

@@ -75,8 +75,8 @@ async def test_a_full_disk_is_no_bug_of_the_program(mesh: ScriptedMesh, argument
     [
         (["ask"], "Missing argument 'QUESTION'"),
         (["ask", "q", "--timeout", "soon"], "--timeout"),
-        (["ask", "q", "--timeout", "nan"], "must be more than 0 seconds"),
-        (["ask", "q", "--timeout", "-1"], "must be more than 0 seconds"),
+        (["ask", "q", "--timeout", "nan"], "must be more than 0"),
+        (["ask", "q", "--timeout", "-1"], "must be more than 0"),
         (["ask", "q", "--max-effect", "EVERYTHING"], "--max-effect"),
         (["ask", "q", "--plan-only", "--raw"], "--plan-only runs nothing"),
         (["ask", "two", "words"], "unexpected extra argument"),
