@@ -52,15 +52,15 @@ class Attempt:
     """None if the agent answered OK, or if nobody was to be called."""
 
 
-async def attempt(caller: AgentCaller, call: AgentCall, deadline: Deadline, run: Run, sent: Sent) -> Attempt:
+async def attempt(caller: AgentCaller, call: AgentCall, deadline: Deadline, run: Run, so_far: Sent) -> Attempt:
     """Send a call once; what the agent spends goes to the account of the run, what is heard of it into its journal."""
-    watcher = _Watcher(call, run, sent)
+    watcher = _Watcher(call, run, so_far)
     try:
         reply = await caller.call(call, deadline, watcher)
     except CallFailed as failure:
         run.ledger.record_agent_spending(failure.spending)
         if not failure.sent:
-            sent.reached -= watcher.attempts
+            so_far.reached -= watcher.attempts
         return Attempt(replace(outcome_of_failure(call.skill, failure), attempts=watcher.attempts), failure)
     run.ledger.record_agent_spending(reply.spending)
     outcome = await _accepted(call.skill, reply)
@@ -80,8 +80,7 @@ def outcome_of_failure(skill: Skill, failure: CallFailed) -> Outcome:
         error.message,
         code=failure.code,
         agent_reason=failure.agent_reason,
-        # The catalog was a moment old: a run that begins now is planned with the skill as it is.
-        transient=error.transient or timed_out or isinstance(error, errors.SkillChanged),
+        transient=failure.transient,
         reached=failure.sent,
         endpoint=failure.endpoint,
         effect_unknown=skill.effect is Effect.SIDE_EFFECT and _effect_unknown(failure),
@@ -106,7 +105,7 @@ class _Watcher:
 
     call: AgentCall
     run: Run
-    step: Sent
+    so_far: Sent
     attempts: int = 0
     """1 once it was sent."""
 
@@ -116,8 +115,8 @@ class _Watcher:
 
     def sent(self, endpoint: str) -> None:
         self.attempts += 1
-        self.step.attempts += 1
-        self.step.reached += 1
+        self.so_far.attempts += 1
+        self.so_far.reached += 1
         self.run.journal.write(StepStarted(self.call.step_id, self.call.item_index, self.call.attempt, endpoint))
 
     def progress(self, fraction: float | None, message: str) -> None:

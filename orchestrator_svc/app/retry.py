@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import HOP_MARGIN_SECONDS
-from agentmesh.errors import DeadlineExceeded, NoEndpoint, SkillChanged
+from agentmesh.errors import NoEndpoint
 from orchestrator_svc.app.ports.agent_caller import CallFailed
 from orchestrator_svc.core.catalog import Skill
 
@@ -122,7 +122,7 @@ class Retries:
             tries: Attempts at this call, this one included.
             left_seconds: Time that the run has left.
         """
-        if not _may_pass(failure):
+        if not failure.transient or isinstance(failure.error, NoEndpoint):  # that call has waited for one already
             return NoRetry.WOULD_FAIL_AGAIN
         if skill.effect is Effect.SIDE_EFFECT and failure.sent:
             return NoRetry.MAY_HAVE_HAPPENED
@@ -132,15 +132,3 @@ class Retries:
         if pause + HOP_MARGIN_SECONDS >= left_seconds:
             return NoRetry.NO_TIME
         return Retry(pause) if self._budget.take(skill.agent) else NoRetry.RETRY_BUDGET_USED
-
-
-def _may_pass(failure: CallFailed) -> bool:
-    """Whether another attempt may do better.
-
-    An agent that was late once need not be again, and a skill that one endpoint has changed another may not have yet.
-    But a call that met no endpoint has waited for one already.
-    """
-    error = failure.error
-    if isinstance(error, NoEndpoint):
-        return False
-    return error.transient or isinstance(error, (DeadlineExceeded, SkillChanged))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import Code, MeshError
+from agentmesh.errors import Code, DeadlineExceeded, MeshError, SkillChanged
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.core.catalog import Skill
@@ -63,6 +63,15 @@ class CallFailed(Exception):
         self.sent = sent
         """True if the request may have reached the agent."""
         self.spending = spending
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same call might succeed later.
+
+        An agent that was late once need not be again. A skill that has changed at one endpoint may be as it was at
+        another, and a run that begins later is planned with it as it is then.
+        """
+        return self.error.transient or isinstance(self.error, DeadlineExceeded | SkillChanged)
 
 
 class CallWatcher(Protocol):
