@@ -23,7 +23,7 @@ from orchestrator_svc.core.verdict import RunOutcome
 from tests.app.conftest import skill
 from tests.app.mesh import Mesh, mesh
 from tests.app.skills import ONE, answers
-from tests.contracts.test_plan_store import KeptPlans
+from tests.fakes.plan_store import KeptPlans
 from tests.fakes.planner import FixedPlanner
 
 TTL = 3600.0

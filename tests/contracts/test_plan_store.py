@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,34 +12,16 @@ from tempfile import TemporaryDirectory
 import pytest
 from redis.asyncio import Redis
 
-from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.memory_plan_store import MemoryPlanStore
 from orchestrator_svc.adapters.redis_plan_store import MAX_PLAN_BYTES, RedisPlanStore
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.ports.plan_store import PlanStore, StoredPlan
 from tests.fakes.clock import ManualClock
+from tests.fakes.plan_store import KeptPlans
 from tests.redis_server import BINARIES, redis_server
 
 PLAN = StoredPlan({"steps": [{"id": "a", "skill": "one__read", "arguments": {"x": [1, 2.5, "é", None]}}]}, "a-model")
 OTHER = StoredPlan({"steps": []}, "another-model")
-
-
-@dataclass
-class KeptPlans:
-    """Implements `PlanStore` without bounds; remembers for how long plans were to be kept."""
-
-    spoil: JsonObject | None = None
-    """What is given instead of each plan."""
-    plans: dict[str, StoredPlan] = field(default_factory=dict)
-    ttls: list[float] = field(default_factory=list)
-
-    async def get(self, key: str) -> StoredPlan | None:
-        stored = self.plans.get(key)
-        return stored if stored is None or self.spoil is None else StoredPlan(self.spoil, stored.planner)
-
-    async def put(self, key: str, stored: StoredPlan, ttl_seconds: float) -> None:
-        self.plans[key] = stored
-        self.ttls.append(ttl_seconds)
 
 
 @asynccontextmanager
