@@ -53,11 +53,11 @@ class Attempts:
         self._retries = retries
         self._timeout_seconds = timeout_seconds
         self._places = asyncio.Semaphore(max_at_once)
-        self._sent: defaultdict[str, Sent] = defaultdict(Sent)
+        self._sent: defaultdict[tuple[str, int | None], Sent] = defaultdict(Sent)
 
-    def sent(self, step_id: str) -> Sent:
-        """What has gone out for a step so far."""
-        return self._sent[step_id]
+    def sent(self, step_id: str, item_index: int | None) -> Sent:
+        """What has gone out for a step, or for one of its items, so far."""
+        return self._sent[step_id, item_index]
 
     async def make(self, step: Step, call: Call) -> Outcome:
         """Make a call and return how it ended: as its last attempt did that was sent, with the number of all."""
@@ -86,7 +86,7 @@ class Attempts:
                 return Attempt(failed(StepReason.BUDGET_EXCEEDED, error.message))
             seconds = call.skill.timeout_seconds or self._timeout_seconds
             deadline = self._deadline.at_most(seconds)
-            made = await attempt(self._caller, call, deadline, self._run, self._sent[call.step_id])
+            made = await attempt(self._caller, call, deadline, self._run, self.sent(call.step_id, call.item_index))
             if not made.outcome.attempts:
                 ledger.return_agent_call()
             return made

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
+from orchestrator_svc.app.attempt import Sent
 from orchestrator_svc.app.attempts import Attempts
 from orchestrator_svc.app.ports.agent_caller import AgentCaller
 from orchestrator_svc.app.retry import Retries, RetryPolicy
 from orchestrator_svc.app.run import Run, StepRecord
 from orchestrator_svc.core.critical_path import critical_path
-from orchestrator_svc.core.events import Event, StepReady
+from orchestrator_svc.core.events import Call, Event, StepReady
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason, gather
 from orchestrator_svc.core.plan import Plan, Step
 from orchestrator_svc.core.schedule import MAX_FAN_OUT, Schedule
+
+_CANCELLED: Final = "the run was cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class _Execution:
         self._max_fan_out = max_fan_out
         self._ended: asyncio.Queue[tuple[str, Outcome]] = asyncio.Queue()
         self._started: dict[str, tuple[datetime, float]] = {}
+        self._items: dict[str, dict[int, Outcome | None]] = {}
+        """Of for_each steps that have started, by position; None for those that have not ended."""
 
     async def drive(self) -> None:
         schedule = Schedule(self._plan, now=self._run.started_at, max_fan_out=self._max_fan_out)
@@ -113,12 +119,20 @@ class _Execution:
         if step.for_each is None:
             outcome = await self._attempts.make(step, ready.calls[0])
         else:
-            outcomes = dict(ready.settled)
-            async with asyncio.TaskGroup() as group:
-                tasks = {call.index: group.create_task(self._attempts.make(step, call)) for call in ready.calls}
-            outcomes.update({index: task.result() for index, task in tasks.items() if index is not None})
-            outcome = gather([outcomes[index] for index in sorted(outcomes)], optional=step.optional)
+            outcome = gather(await self._run_items(ready), optional=step.optional)
         self._ended.put_nowait((step.id, outcome))
+
+    async def _run_items(self, ready: StepReady) -> Sequence[Outcome]:
+        items: dict[int, Outcome | None] = {**ready.settled, **{_index(call): None for call in ready.calls}}
+        self._items[ready.step.id] = items
+
+        async def run(call: Call) -> None:
+            items[_index(call)] = await self._attempts.make(ready.step, call)
+
+        async with asyncio.TaskGroup() as group:
+            for call in ready.calls:
+                group.create_task(run(call))
+        return [outcome for _, outcome in sorted(items.items()) if outcome is not None]
 
     def _record(self, step: Step, outcome: Outcome) -> None:
         started = self._started.get(step.id)
@@ -140,12 +154,29 @@ class _Execution:
                 self._record(step, self._cancelled(step))
 
     def _cancelled(self, step: Step) -> Outcome:
-        sent = self._attempts.sent(step.id)
-        return Outcome(
-            StepOutcome.CANCELLED,
-            StepReason.RUN_CANCELLED,
-            "the run was cancelled",
-            attempts=sent.attempts,
-            reached=sent.reached > 0,
-            effect_unknown=sent.reached > 0 and step.skill.effect is Effect.SIDE_EFFECT,
-        )
+        items = self._items.get(step.id)
+        if items is None:
+            return _cancelled(step, self._attempts.sent(step.id, None))
+        outcomes = [
+            outcome or _cancelled(step, self._attempts.sent(step.id, index)) for index, outcome in sorted(items.items())
+        ]
+        whole = gather(outcomes, optional=step.optional)
+        if None not in items.values():
+            return whole
+        return replace(whole, kind=StepOutcome.CANCELLED, reason=StepReason.RUN_CANCELLED, message=_CANCELLED)
+
+
+def _cancelled(step: Step, sent: Sent) -> Outcome:
+    return Outcome(
+        StepOutcome.CANCELLED,
+        StepReason.RUN_CANCELLED,
+        _CANCELLED,
+        attempts=sent.attempts,
+        reached=sent.reached > 0,
+        effect_unknown=sent.reached > 0 and step.skill.effect is Effect.SIDE_EFFECT,
+    )
+
+
+def _index(call: Call) -> int:
+    assert call.index is not None, "a call of a for_each step has a position"
+    return call.index

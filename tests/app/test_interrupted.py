@@ -26,10 +26,17 @@ from tests.fakes.agent_caller import FunctionAgentCaller, SkillFunction
 class Interrupted:
     """A run that one of its skills cancels."""
 
-    def __init__(self, catalog: Catalog, skills: dict[str, SkillFunction], *steps: JsonObject) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        skills: dict[str, SkillFunction],
+        *steps: JsonObject,
+        max_concurrent_calls: int = 32,
+    ) -> None:
         self.run: Run = new_run()
+        self.caller = FunctionAgentCaller(skills)
         plan = validate({"steps": list(steps)}, catalog)
-        executor = Executor(FunctionAgentCaller(skills), ExecuteLimits())
+        executor = Executor(self.caller, ExecuteLimits(max_concurrent_calls=max_concurrent_calls))
         self._task = asyncio.create_task(executor.execute(self.run, plan, Deadline.after(IN_A_MINUTE)))
 
     def cancel(self) -> None:
@@ -58,6 +65,31 @@ async def test_a_side_effect_that_was_under_way_may_or_may_not_have_happened(cat
     assert {outcome.kind for outcome in steps.values()} == {StepOutcome.CANCELLED}
     assert {name for name, outcome in steps.items() if outcome.effect_unknown} == {"writing"}
     assert {name: outcome.attempts for name, outcome in steps.items()} == {"reading": 1, "writing": 1, "later": 0}
+
+
+async def test_of_a_repeated_side_effect_it_is_known_which_items_have_happened(catalog: Catalog) -> None:
+    async def pays(arguments: JsonObject) -> JsonObject:
+        if len(interrupted.caller.started) == 3:
+            interrupted.cancel()
+            await asyncio.Event().wait()
+        return {"paid": True}
+
+    interrupted = Interrupted(
+        catalog,
+        {"four__write": pays},
+        {"id": "pay", "skill": "four__write", "for_each": ["a", "b", "c", "d"]},
+        max_concurrent_calls=1,
+    )
+    await interrupted.ended()
+    outcome = interrupted.run.steps["pay"].outcome
+    assert (outcome.kind, outcome.attempts, outcome.effect_unknown) == (StepOutcome.CANCELLED, 3, True)
+    assert outcome.items is not None
+    assert [(item.kind, item.attempts, item.effect_unknown) for item in outcome.items] == [
+        (StepOutcome.SUCCEEDED, 1, False),
+        (StepOutcome.SUCCEEDED, 1, False),
+        (StepOutcome.CANCELLED, 1, True),
+        (StepOutcome.CANCELLED, 0, False),
+    ]
 
 
 async def test_a_result_that_came_as_the_run_was_cancelled_is_kept(catalog: Catalog) -> None:
