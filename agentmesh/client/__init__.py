@@ -50,7 +50,17 @@ from agentmesh.client.events import (
     StepStarted,
     UnknownEvent,
 )
-from agentmesh.client.options import AskOptions, Budget, CacheMode, ExecuteOptions, Role, RunOptions, Turn
+from agentmesh.client.options import (
+    AskOptions,
+    Budget,
+    CacheMode,
+    ExecuteOptions,
+    Role,
+    RoutingOptions,
+    RunFilters,
+    RunOptions,
+    Turn,
+)
 from agentmesh.client.sync_agents import AgentChanges
 from agentmesh.client.sync_client import MeshClient
 from agentmesh.client.sync_events import RunEvents
@@ -100,8 +110,10 @@ __all__ = [
     "Planned",
     "Role",
     "RoutedPlan",
+    "RoutingOptions",
     "RunEvent",
     "RunEvents",
+    "RunFilters",
     "RunOptions",
     "RunOutcome",
     "RunRecord",

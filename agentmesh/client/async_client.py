@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from agentmesh.addresses import read_target
-from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.agents import Lease, Listing
 from agentmesh.client.async_agents import AsyncAgentChanges
 from agentmesh.client.async_events import AsyncRunEvents
 from agentmesh.client.credentials import metadata_of
-from agentmesh.client.enums import RunOutcome, RunState
-from agentmesh.client.options import AskOptions, CacheMode, ExecuteOptions, Turn
+from agentmesh.client.enums import RunState
+from agentmesh.client.options import AskOptions, ExecuteOptions, RoutingOptions, RunFilters
 from agentmesh.client.reading_agents import WholeListing, read_lease, read_listing
 from agentmesh.client.scalars import moment_of
 from agentmesh.client.turns import Turns
@@ -98,19 +97,10 @@ class AsyncMeshClient:
         )
 
     async def plan(
-        self,
-        query: str,
-        *,
-        history: Iterable[Turn] = (),
-        allowed_skills: Iterable[str] = (),
-        max_effect: Effect | None = None,
-        cache_mode: CacheMode | None = None,
-        timeout_seconds: float | None = None,
+        self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[RoutingOptions]
     ) -> RoutedPlan:
-        """Return what would run for a question; nothing runs. The options are those of `ask`."""
-        request = requests.plan_request(
-            query, history=history, allowed_skills=allowed_skills, max_effect=max_effect, cache_mode=cache_mode
-        )
+        """Return what would run for a question; nothing runs. See `RoutingOptions`."""
+        request = requests.plan_request(query, **options)
         return reading.read_plan(await self._call(self._orchestrator.Plan, request, timeout_seconds))
 
     async def execute_plan(
@@ -131,33 +121,16 @@ class AsyncMeshClient:
         return reading.read_run(response.run, self._peer)
 
     def list_runs(
-        self,
-        *,
-        state: RunState | None = None,
-        outcome: RunOutcome | None = None,
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
-        conversation_id: str = "",
-        page_size: int = 0,
-        timeout_seconds: float | None = None,
+        self, *, page_size: int = 0, timeout_seconds: float | None = None, **filters: Unpack[RunFilters]
     ) -> AsyncIterator[RunSummary]:
         """Return the caller's runs that fit every filter, newest first, asking for page after page while one reads.
 
         Args:
-            started_after: Runs that arrived then or later; aware.
-            started_before: Runs that arrived earlier than that; aware.
             page_size: Runs a page, at most 1000; 0: 50.
             timeout_seconds: For each page.
+            filters: See `RunFilters`.
         """
-        request = requests.list_runs_request(
-            state=state,
-            outcome=outcome,
-            started_after=started_after,
-            started_before=started_before,
-            conversation_id=conversation_id,
-            page_size=page_size,
-        )
-        return self._runs(request, timeout_seconds)
+        return self._runs(requests.list_runs_request(page_size, **filters), timeout_seconds)
 
     def watch_run(
         self, run_id: str, *, after_sequence: int = 0, timeout_seconds: float | None = None

@@ -1,13 +1,15 @@
-"""What a caller may say about a question beside it; the same for `ask` and `ask_stream`, in both clients."""
+"""What a caller may say beside a question, a plan, or a wish for a list; the same in both clients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TypedDict
 
 from agentmesh.cards import Effect
+from agentmesh.client.enums import RunOutcome, RunState
 
 
 class Role(StrEnum):
@@ -47,13 +49,24 @@ class Budget:
     """Calls of agents, attempts and items counted."""
 
 
+class RoutingOptions(TypedDict, total=False):
+    """From what a plan is made. Whatever is left out is as its comment says."""
+
+    history: Iterable[Turn]
+    """Earlier messages, oldest first. None."""
+    allowed_skills: Iterable[str]
+    """Ids of the skills that may be used. Empty: all."""
+    max_effect: Effect | None
+    """Use no skill that may change more than this. None: IDEMPOTENT."""
+    cache_mode: CacheMode | None
+    """Whether a plan may be one that was kept for the same question. None: USE."""
+
+
 class RunOptions(TypedDict, total=False):
-    """How to run something. Whatever is left out is as its comment says."""
+    """How to run a plan. Whatever is left out is as its comment says."""
 
     raw: bool
     """Results of the agents and no text. False."""
-    max_effect: Effect | None
-    """Use no skill that may change more than this. None: IDEMPOTENT."""
     include_results: bool
     """The answer carries the results also with a text. False."""
     conversation_id: str
@@ -66,19 +79,26 @@ class RunOptions(TypedDict, total=False):
     """The run goes on to its deadline when its caller leaves. False: it is cancelled."""
 
 
-class AskOptions(RunOptions, total=False):
+class AskOptions(RoutingOptions, RunOptions, total=False):
     """How to answer a question."""
-
-    history: Iterable[Turn]
-    """Earlier messages, oldest first. None."""
-    allowed_skills: Iterable[str]
-    """Ids of the skills that may be used. Empty: all."""
-    cache_mode: CacheMode | None
-    """Whether a plan may be one that was kept for the same question. None: USE."""
 
 
 class ExecuteOptions(RunOptions, total=False):
-    """How to run a plan."""
+    """How to run a plan of the caller's."""
 
+    max_effect: Effect | None
+    """As in `RoutingOptions`."""
     query: str
     """The question that the answer is to address; required unless `raw`. Empty."""
+
+
+class RunFilters(TypedDict, total=False):
+    """Which runs are listed: those that fit all of these. None, or empty: whichever."""
+
+    state: RunState | None
+    outcome: RunOutcome | None
+    started_after: datetime | None
+    """Runs that arrived then or later; aware."""
+    started_before: datetime | None
+    """Runs that arrived earlier than that; aware."""
+    conversation_id: str

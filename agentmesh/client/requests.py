@@ -60,11 +60,12 @@ def ask_request(
 def plan_request(
     query: str,
     *,
-    history: Iterable[Turn],
-    allowed_skills: Iterable[str],
-    max_effect: Effect | None,
-    cache_mode: CacheMode | None,
+    history: Iterable[Turn] = (),
+    allowed_skills: Iterable[str] = (),
+    max_effect: Effect | None = None,
+    cache_mode: CacheMode | None = None,
 ) -> pb.PlanRequest:
+    """The parameters are those of `RoutingOptions`."""
     return pb.PlanRequest(
         query=_text("query", query),
         history=_turns(history),
@@ -109,14 +110,15 @@ def get_run_request(run_id: str, step_id: str, item_index: int | None) -> pb.Get
 
 
 def list_runs_request(
-    *,
-    state: RunState | None,
-    outcome: RunOutcome | None,
-    started_after: datetime | None,
-    started_before: datetime | None,
-    conversation_id: str,
     page_size: int,
+    *,
+    state: RunState | None = None,
+    outcome: RunOutcome | None = None,
+    started_after: datetime | None = None,
+    started_before: datetime | None = None,
+    conversation_id: str = "",
 ) -> pb.ListRunsRequest:
+    """The parameters behind the page size are those of `RunFilters`."""
     request = pb.ListRunsRequest(
         started_after=_moment("started_after", started_after),
         started_before=_moment("started_before", started_before),

@@ -7,7 +7,7 @@ other's way inside grpc.aio.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -15,12 +15,11 @@ from typing import Self, TypeVar, Unpack
 import grpc
 
 from agentmesh.addresses import read_target
-from agentmesh.cards import Effect
 from agentmesh.client import reading, requests
 from agentmesh.client.agents import Lease, Listing
 from agentmesh.client.credentials import metadata_of
-from agentmesh.client.enums import RunOutcome, RunState
-from agentmesh.client.options import AskOptions, CacheMode, ExecuteOptions, Turn
+from agentmesh.client.enums import RunState
+from agentmesh.client.options import AskOptions, ExecuteOptions, RoutingOptions, RunFilters
 from agentmesh.client.reading_agents import WholeListing, read_lease, read_listing
 from agentmesh.client.rpc_errors import from_threaded
 from agentmesh.client.scalars import moment_of
@@ -101,19 +100,10 @@ class MeshClient:
         )
 
     def plan(
-        self,
-        query: str,
-        *,
-        history: Iterable[Turn] = (),
-        allowed_skills: Iterable[str] = (),
-        max_effect: Effect | None = None,
-        cache_mode: CacheMode | None = None,
-        timeout_seconds: float | None = None,
+        self, query: str, *, timeout_seconds: float | None = None, **options: Unpack[RoutingOptions]
     ) -> RoutedPlan:
-        """Return what would run for a question; nothing runs. The options are those of `ask`."""
-        request = requests.plan_request(
-            query, history=history, allowed_skills=allowed_skills, max_effect=max_effect, cache_mode=cache_mode
-        )
+        """Return what would run for a question; nothing runs. See `RoutingOptions`."""
+        request = requests.plan_request(query, **options)
         return reading.read_plan(self._call(self._orchestrator.Plan, request, timeout_seconds))
 
     def execute_plan(
@@ -133,33 +123,16 @@ class MeshClient:
         return reading.read_run(self._call(self._orchestrator.GetRun, request, timeout_seconds).run, self._peer)
 
     def list_runs(
-        self,
-        *,
-        state: RunState | None = None,
-        outcome: RunOutcome | None = None,
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
-        conversation_id: str = "",
-        page_size: int = 0,
-        timeout_seconds: float | None = None,
+        self, *, page_size: int = 0, timeout_seconds: float | None = None, **filters: Unpack[RunFilters]
     ) -> Iterator[RunSummary]:
         """Return the caller's runs that fit every filter, newest first, asking for page after page while one reads.
 
         Args:
-            started_after: Runs that arrived then or later; aware.
-            started_before: Runs that arrived earlier than that; aware.
             page_size: Runs a page, at most 1000; 0: 50.
             timeout_seconds: For each page.
+            filters: See `RunFilters`.
         """
-        request = requests.list_runs_request(
-            state=state,
-            outcome=outcome,
-            started_after=started_after,
-            started_before=started_before,
-            conversation_id=conversation_id,
-            page_size=page_size,
-        )
-        return self._runs(request, timeout_seconds)
+        return self._runs(requests.list_runs_request(page_size, **filters), timeout_seconds)
 
     def watch_run(self, run_id: str, *, after_sequence: int = 0, timeout_seconds: float | None = None) -> RunEvents:
         """Return the events of a run after the first so many: those that have been, then those to come."""
