@@ -228,7 +228,7 @@ def _plan_store(config: Config, clock: Clock) -> tuple[PlanStore, Sequence[Part]
         return MemoryPlanStore(config.plan_cache_bytes, clock), ()
     from orchestrator_svc.adapters.redis_plan_store import RedisPlanStore  # noqa: PLC0415 - as above
 
-    shared = RedisPlanStore(config.registry_url, clock)
+    shared = RedisPlanStore(config.registry_url, config.plan_cache_bytes, clock)
     return shared, (shared,)
 
 

@@ -1,7 +1,13 @@
-"""Keeps plans in Redis or Valkey, for several orchestrators. The server bounds how much of it there is (maxmemory).
+"""Keeps plans in Redis or Valkey, for several orchestrators.
 
 A cache must not cost what it saves: a server that does not answer within a quarter of a second is left alone for some
-seconds, in which no plan is found and none is kept.
+seconds, in which no plan is found and none is kept. And it must not take the room of the registrations, which the same
+server keeps: plans are counted, and the next that would end make room.
+
+    agentmesh:{plans}:plan:KEY   string       the plan as JSON
+    agentmesh:{plans}:ends       sorted set   KEY by the moment that its plan ends, in ms since 1970
+    agentmesh:{plans}:sizes      hash         bytes of the plan by KEY
+    agentmesh:{plans}:bytes      string       their sum
 """
 
 from __future__ import annotations
@@ -20,11 +26,40 @@ from agentmesh.jsonvalues import JsonObject, canonical
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.plan_store import StoredPlan
 
-_PREFIX: Final = "agentmesh:plan:"
+_KEYS: Final = ("agentmesh:{plans}:ends", "agentmesh:{plans}:sizes", "agentmesh:{plans}:bytes")
+_PREFIX: Final = "agentmesh:{plans}:plan:"
 _REPLY_SECONDS: Final = 0.25
 _LEFT_ALONE_SECONDS: Final = 5.0
 MAX_PLAN_BYTES: Final = 256 * 1024
 """A larger plan is not kept."""
+
+# KEYS: ends, sizes, bytes. ARGV: key, plan, ttl in ms, most bytes, prefix of plans. What has ended by itself is counted
+# until the next plan comes.
+_PUT: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local bytes = tonumber(redis.call('GET', KEYS[3]) or '0')
+local function forget(key)
+    bytes = bytes - tonumber(redis.call('HGET', KEYS[2], key) or '0')
+    redis.call('HDEL', KEYS[2], key)
+    redis.call('ZREM', KEYS[1], key)
+    redis.call('DEL', ARGV[5] .. key)
+end
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+    forget(key)
+end
+forget(ARGV[1])
+local size = #ARGV[2]
+while bytes + size > tonumber(ARGV[4]) do
+    local next = redis.call('ZRANGE', KEYS[1], 0, 0)
+    if #next == 0 then break end
+    forget(next[1])
+end
+redis.call('SET', ARGV[5] .. ARGV[1], ARGV[2], 'PX', ARGV[3])
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], size)
+redis.call('SET', KEYS[3], bytes + size)
+"""
 
 _log = structlog.get_logger(__name__)
 _Value = TypeVar("_Value")
@@ -35,16 +70,19 @@ class RedisPlanStore:
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
+        max_bytes: Of all plans, as JSON.
         clock: For how long a server that fails is left alone.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, max_bytes: int, clock: Clock) -> None:
         self._redis: Redis = Redis.from_url(
             url,
             socket_connect_timeout=_REPLY_SECONDS,
             socket_timeout=_REPLY_SECONDS,
             retry=Retry(NoBackoff(), 1),  # a connection of before a restart is found broken when it is used
         )
+        self._put = self._redis.register_script(_PUT)
+        self._max_bytes = max_bytes
         self._clock = clock
         self._left_alone_until = 0.0
 
@@ -61,8 +99,9 @@ class RedisPlanStore:
 
     async def put(self, key: str, stored: StoredPlan, ttl_seconds: float) -> None:
         text = canonical({"plan": stored.plan, "planner": stored.planner})
-        if len(text) <= MAX_PLAN_BYTES:
-            await self._tried(lambda: self._redis.set(_PREFIX + key, text, px=max(1, round(ttl_seconds * 1000))))
+        if len(text) <= min(MAX_PLAN_BYTES, self._max_bytes):
+            arguments = (key, text, max(1, round(ttl_seconds * 1000)), self._max_bytes, _PREFIX)
+            await self._tried(lambda: self._put(keys=_KEYS, args=arguments))
 
     async def _tried(self, command: Callable[[], Awaitable[_Value]]) -> _Value | None:
         """What the server answers; None while it is left alone."""

@@ -274,7 +274,10 @@ class Config(BaseModel):
         default=3600, ge=0, le=604_800, description="Time for which the plan of a question is used again; 0: never."
     )
     plan_cache_bytes: Count = Field(
-        default=16_777_216, ge=0, le=1_073_741_824, description="Most that kept plans take, as JSON; with a registry URL its server decides."
+        default=16_777_216,
+        ge=0,
+        le=1_073_741_824,
+        description="Most that kept plans take, as JSON; at the registry URL, all together.",
     )
     route_share: Share = Field(
         default=0.4, gt=0, lt=1, description="Part of the time of a question that routing may use."

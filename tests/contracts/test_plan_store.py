@@ -33,7 +33,7 @@ async def memory() -> AsyncIterator[PlanStore]:
 async def redis(binary: str) -> AsyncIterator[PlanStore]:
     with TemporaryDirectory() as directory:
         async with redis_server(binary, Path(directory)) as server:
-            store = RedisPlanStore(server.url, SystemClock())
+            store = RedisPlanStore(server.url, 1_000_000, SystemClock())
             try:
                 yield store
             finally:
@@ -104,7 +104,10 @@ async def test_in_memory_a_plan_over_the_bound_is_not_kept() -> None:
 
 async def test_over_a_server_its_time_ends_and_two_stores_share_it(tmp_path: Path) -> None:
     async with redis_server(BINARIES["valkey"], tmp_path) as server:
-        one, other = RedisPlanStore(server.url, SystemClock()), RedisPlanStore(server.url, SystemClock())
+        one, other = (
+            RedisPlanStore(server.url, 1_000_000, SystemClock()),
+            RedisPlanStore(server.url, 1_000_000, SystemClock()),
+        )
         await one.put("long", PLAN, 60)
         assert await other.get("long") == PLAN
         await one.put("short", PLAN, 0.001)
@@ -112,8 +115,8 @@ async def test_over_a_server_its_time_ends_and_two_stores_share_it(tmp_path: Pat
             while await other.get("short") is not None:
                 pass
         async with Redis.from_url(server.url) as client:
-            assert 59_000 < await client.pttl("agentmesh:plan:long") <= 60_000
-            await client.set("agentmesh:plan:strange", b'{"plan": 7}')
+            assert 59_000 < await client.pttl("agentmesh:{plans}:plan:long") <= 60_000
+            await client.set("agentmesh:{plans}:plan:strange", b'{"plan": 7}')
         assert await other.get("strange") is None
         await one.put("large", StoredPlan({"text": "x" * MAX_PLAN_BYTES}, "m"), 60)
         assert await other.get("large") is None
@@ -124,7 +127,7 @@ async def test_over_a_server_its_time_ends_and_two_stores_share_it(tmp_path: Pat
 async def test_a_server_that_is_gone_is_left_alone_for_a_while_and_then_used_again(tmp_path: Path) -> None:
     clock = ManualClock()
     async with redis_server(BINARIES["valkey"], tmp_path) as server:
-        store = RedisPlanStore(server.url, clock)
+        store = RedisPlanStore(server.url, 1_000_000, clock)
         await store.put("key", PLAN, 60)
         await server.kill()
         assert await store.get("key") is None
@@ -134,4 +137,32 @@ async def test_a_server_that_is_gone_is_left_alone_for_a_while_and_then_used_aga
         clock.advance(5.1)
         await store.put("key", PLAN, 60)
         assert await store.get("key") == PLAN
+        await store.close()
+
+
+async def test_over_a_server_the_next_that_would_end_makes_room(tmp_path: Path) -> None:
+    big = StoredPlan({"text": "x" * 400}, "m")
+    async with redis_server(BINARIES["valkey"], tmp_path) as server:
+        store = RedisPlanStore(server.url, 1000, SystemClock())
+        for key, ttl in (("late", 3600), ("soon", 60), ("late", 3600), ("new", 3600)):
+            await store.put(key, big, ttl)
+        assert [await store.get(key) is not None for key in ("late", "soon", "new")] == [True, False, True]
+        await store.put("over", StoredPlan({"text": "x" * 2000}, "m"), 60)
+        assert await store.get("over") is None
+        async with Redis.from_url(server.url) as client:
+            assert int(await client.get("agentmesh:{plans}:bytes") or 0) in range(1, 1001)
+        await store.close()
+
+
+async def test_over_a_server_what_has_ended_takes_no_room(tmp_path: Path) -> None:
+    big = StoredPlan({"text": "x" * 400}, "m")
+    async with redis_server(BINARIES["valkey"], tmp_path) as server:
+        store = RedisPlanStore(server.url, 1000, SystemClock())
+        await store.put("long", big, 3600)
+        await store.put("short", big, 0.001)
+        async with asyncio.timeout(10):
+            while await store.get("short") is not None:
+                pass
+        await store.put("new", big, 60)
+        assert await store.get("long") == big
         await store.close()
