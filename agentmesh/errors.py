@@ -192,6 +192,12 @@ class RequestMalformed(RequestError):
 class RequestInvalid(RequestError):
     """A field breaks its documented rule."""
 
+    @classmethod
+    def of(cls, path: str, problem: str) -> Self:
+        """Make the error for one field, by its path."""
+        violation = Violation(path, ViolationReason.RULE, problem)
+        return cls(summary_of([violation]), violations=[violation])
+
 
 class FieldNotSupported(RequestError):
     """A field or rpc of the contract that is not built yet was used."""

@@ -15,7 +15,6 @@ from cachetools import TTLCache
 from agentmesh import errors
 from agentmesh.agent.call import Call
 from agentmesh.agent.execution import Answer, Execution, Work
-from agentmesh.errors import Violation, ViolationReason
 
 DEFAULT_SECONDS: Final = 600.0
 MAX_ANSWERS: Final = 1000
@@ -91,6 +90,5 @@ class Repeats:
 
 def _check_arguments(known: str, given: str) -> None:
     if known != given:
-        text = "an earlier call of this skill had the same key and other arguments"
-        violation = Violation("idempotency_key", ViolationReason.RULE, text)
-        raise errors.RequestInvalid(f"idempotency_key: {text}", violations=[violation])
+        problem = "an earlier call of this skill had the same key and other arguments"
+        raise errors.RequestInvalid.of("idempotency_key", problem)

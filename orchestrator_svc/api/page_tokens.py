@@ -10,7 +10,7 @@ import binascii
 from dataclasses import dataclass
 from typing import Final
 
-from agentmesh.errors import RequestInvalid, Violation, ViolationReason
+from agentmesh.errors import RequestInvalid
 from agentmesh.jsonvalues import Json, digest
 
 _BINDING_BYTES: Final = 9
@@ -39,7 +39,9 @@ class PageTokens:
         if packed is None or packed[:1] != self._binding[:1]:
             raise not_a_token()
         if packed[:_BINDING_BYTES] != self._binding:
-            raise _invalid("belongs to a list with other filters; leave it out to begin with the first page")
+            raise RequestInvalid.of(
+                "page_token", "belongs to a list with other filters; leave it out to begin with the first page"
+            )
         return packed[_BINDING_BYTES:]
 
     @property
@@ -50,7 +52,7 @@ class PageTokens:
 
 def not_a_token() -> RequestInvalid:
     """For a token whose position cannot be read."""
-    return _invalid("is not the token of a page; leave it out to begin with the first page")
+    return RequestInvalid.of("page_token", "is not the token of a page; leave it out to begin with the first page")
 
 
 def _decoded(token: str) -> bytes | None:
@@ -60,7 +62,3 @@ def _decoded(token: str) -> bytes | None:
     except binascii.Error:
         return None
     return packed if base64.urlsafe_b64encode(packed).rstrip(b"=") == token.encode() else None
-
-
-def _invalid(message: str) -> RequestInvalid:
-    return RequestInvalid(f"page_token {message}", violations=[Violation("page_token", ViolationReason.RULE, message)])

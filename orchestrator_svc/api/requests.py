@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from agentmesh.card_messages import effect_from_message
 from agentmesh.cards import Effect
-from agentmesh.errors import RequestInvalid, Violation, ViolationReason
+from agentmesh.errors import RequestInvalid
 from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject
 from agentmesh.plan_messages import plan_to_json
 from agentmesh.v1 import card_pb2, orchestrator_service_pb2
@@ -93,8 +93,8 @@ def _question_of(request: _Asks) -> Question:
     )
     size = sum(len(turn.text.encode()) for turn in turns)
     if size > MAX_HISTORY_BYTES:
-        message = f"the turns together have {size} bytes, at most {MAX_HISTORY_BYTES} are allowed"
-        raise RequestInvalid(message, violations=[Violation("history", ViolationReason.RULE, message)])
+        problem = f"the turns together have {size} bytes, at most {MAX_HISTORY_BYTES} are allowed"
+        raise RequestInvalid.of("history", problem)
     return Question(request.query, turns)
 
 
@@ -105,8 +105,7 @@ def _scope_of(request: _Asks) -> Scope:
 async def _plan_of(request: orchestrator_service_pb2.ExecutePlanRequest) -> JsonObject:
     size = request.plan.ByteSize()
     if size > MAX_PLAN_BYTES:
-        message = f"the plan has {size} bytes, at most {MAX_PLAN_BYTES} are allowed"
-        raise RequestInvalid(message, violations=[Violation("plan", ViolationReason.RULE, message)])
+        raise RequestInvalid.of("plan", f"has {size} bytes, at most {MAX_PLAN_BYTES} are allowed")
     if size > OFF_LOOP_BYTES:
         return await asyncio.to_thread(plan_to_json, request.plan)
     return plan_to_json(request.plan)

@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from agentmesh.errors import RequestInvalid, Violation, ViolationReason
+from agentmesh.errors import RequestInvalid
 from agentmesh.v1 import orchestrator_service_pb2, run_pb2
 from orchestrator_svc.api.page_tokens import PageTokens, not_a_token
 from orchestrator_svc.api.responses import usage_message
@@ -77,7 +77,7 @@ def _moment(
     try:
         moment = bound.ToDatetime(tzinfo=UTC)
     except ValueError:
-        raise _invalid(field, "is no time of the years 1 to 9999") from None
+        raise RequestInvalid.of(field, "is no time of the years 1 to 9999") from None
     return moment + _MICROSECOND if bound.nanos % 1000 and moment < _END else moment
 
 
@@ -96,10 +96,6 @@ def _position(place: bytes) -> RunPosition:
 def _tokens(wanted: RunFilter) -> PageTokens:
     bounds = [moment.isoformat() if moment else None for moment in (wanted.started_after, wanted.started_before)]
     return PageTokens("runs", [wanted.caller, wanted.state, wanted.outcome, wanted.conversation_id, *bounds])
-
-
-def _invalid(field: str, message: str) -> RequestInvalid:
-    return RequestInvalid(f"{field} {message}", violations=[Violation(field, ViolationReason.RULE, message)])
 
 
 def _summary_message(run: RunSummary) -> run_pb2.RunSummary:
