@@ -184,6 +184,13 @@ def from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> MeshError:
     return too_large or from_status(status_pb2.Status(code=code, message=text), peer)
 
 
+def is_of_the_core(error: grpc.aio.AioRpcError) -> bool:
+    """Whether no peer has said this: the gRPC core found a connection broken, or could not make one."""
+    details = any(key == STATUS_KEY for key, _ in error.trailing_metadata() or ())
+    is_unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
+    return is_unavailable and not details and _OF_THE_CORE.match(error.details() or "") is not None
+
+
 def _entry(error: MeshError) -> tuple[Code, Reason]:
     return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
 

@@ -17,6 +17,7 @@ from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
 from agentmesh.transport import code_of, from_struct_off_loop, reading, reason_of, to_struct
 from agentmesh.transport.details import STATUS_KEY, cut
+from agentmesh.transport.status import is_of_the_core
 from agentmesh.v1 import agent_service_pb2 as pb
 from agentmesh.v1 import agent_service_pb2_grpc, usage_pb2
 from orchestrator_svc.adapters.agent_links import AgentLinks, Link
@@ -63,6 +64,7 @@ class GrpcAgentCaller:
         except MeshError as error:
             failure = _failure(error, endpoint.address)
             self._note(endpoint, call.skill, failure)
+            failure.elsewhere = _was_lost(error) and self._endpoints.has_other(call.skill, endpoint)
             raise failure from error
         self._endpoints.answered(endpoint)
         result = await from_struct_off_loop(response.result) if response.HasField("result") else None
@@ -168,6 +170,16 @@ def _failure(error: MeshError, address: str) -> CallFailed:
         endpoint=address,
         sent=not _never_connected(cause),
         spending=_reported(cause),
+    )
+
+
+def _was_lost(error: MeshError) -> bool:
+    """Whether the endpoint takes no calls any more, as far as anybody can tell; one that has too many does."""
+    if isinstance(error, errors.ShuttingDown):
+        return True
+    cause = error.__cause__
+    return isinstance(error, errors.Unreachable) and (
+        not isinstance(cause, grpc.aio.AioRpcError) or is_of_the_core(cause)
     )
 
 

@@ -2,6 +2,7 @@
 
 What may be repeated follows from the effect of the skill and from how the attempt failed. Two bounds keep an outage
 from being multiplied: the attempts at one call, and for each agent a budget of retries over all runs of this process.
+A call that lost its endpoint and may go to another one, which is well, costs nothing of that budget.
 """
 
 from __future__ import annotations
@@ -131,4 +132,6 @@ class Retries:
         pause = self._policy.pause_seconds(tries, failure.error.retry_after_seconds, self._jitter())
         if pause + HOP_MARGIN_SECONDS >= left_seconds:
             return NoRetry.NO_TIME
-        return Retry(pause) if self._budget.take(skill.agent) else NoRetry.RETRY_BUDGET_USED
+        # The calls that an endpoint takes with it are as many as it had, and go to others that have no trouble.
+        is_granted = failure.elsewhere or self._budget.take(skill.agent)
+        return Retry(pause) if is_granted else NoRetry.RETRY_BUDGET_USED

@@ -44,6 +44,11 @@ class Hose:
     def open(self) -> None:
         self._open.set()
 
+    def cut(self) -> None:
+        """Break every connection."""
+        for pump in self._pumps:
+            pump.cancel()
+
     @asynccontextmanager
     async def laid(self) -> AsyncIterator[str]:
         """Gives its address."""
@@ -234,6 +239,37 @@ async def test_a_retry_goes_to_the_other_endpoint(
         assert (await ground.call(echo, tried={one.address})).endpoint == two.address
 
 
+async def test_a_call_whose_endpoint_is_lost_says_whether_there_is_another(ground: Ground) -> None:
+    wait = skill_named("wait")
+    happened = Happened()
+    async with await agent_of(happened).start() as stays:
+        for others in (0, 1):
+            async with one_behind_a_hose(ground, wait, others=0) as (hose, address, begun):
+                if others:
+                    await ground.add(stays.address, wait)
+                calling = await arrived(ground.failure(wait, tried=others_than(ground, address)), begun)
+                hose.cut()
+                failure = await calling
+                assert isinstance(failure.error, errors.Unreachable)
+                assert (failure.sent, failure.elsewhere) == (True, bool(others))
+                await ground.clear()
+
+
+async def test_an_agent_that_says_it_is_unavailable_is_not_lost(ground: Ground) -> None:
+    """It may have too much to do, and so may the others."""
+
+    async def busy(request: pb.ExecuteRequest, context: Any) -> pb.ExecuteResponse:  # noqa: ANN401
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "too many calls")
+        raise AssertionError("unreachable")
+
+    async with foreign(busy) as one, foreign(busy) as two:
+        for address in (one, two):
+            await ground.add(address, WORK)
+        failure = await ground.failure(WORK)
+    assert isinstance(failure.error, errors.Unreachable)
+    assert not failure.elsewhere
+
+
 @asynccontextmanager
 async def one_behind_a_hose(
     ground: Ground, *skills: Skill, others: int = 1
@@ -272,7 +308,7 @@ async def test_a_call_that_may_be_repeated_is_given_up_where_its_endpoint_does_n
         failure = await calling
         assert isinstance(failure.error, errors.Unreachable)
         assert failure.error.message == f"agent `probe_agent` at {address} is unavailable: it does not answer"
-        assert (failure.endpoint, failure.sent) == (address, True)
+        assert (failure.endpoint, failure.sent, failure.elsewhere) == (address, True, True)
         assert asyncio.get_running_loop().time() - began < 10 * PATIENCE_SECONDS
         (silent,) = [one for one in ground.endpoints.listed() if one.address == address]
         assert not ground.endpoints.is_healthy(silent)

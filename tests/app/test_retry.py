@@ -137,6 +137,18 @@ def test_a_share_is_not_lost_where_there_is_no_burst() -> None:
     assert granted.count(True) == 10
 
 
+def test_what_lost_its_endpoint_and_may_go_to_another_costs_no_token() -> None:
+    """Or an endpoint that dies with many calls would take those with it for which no token is left."""
+    retries = Retries(RetryPolicy(share=0.0, burst=3), lambda: 0.5)
+    read = skill("one__do", Effect.READ_ONLY)
+    lost = CallFailed(GONE, code=Code.UNAVAILABLE, endpoint="host:1", sent=True, elsewhere=True)
+    moved = [retries.after(lost, read, tries=1, left_seconds=60) for _ in range(100)]
+    assert all(isinstance(made, Retry) for made in moved)
+    others = [retries.after(failure(GONE), read, tries=1, left_seconds=60) for _ in range(5)]
+    assert [isinstance(made, Retry) for made in others] == [True, True, True, False, False]
+    assert retries.after(lost, read, tries=3, left_seconds=60) is NoRetry.ATTEMPTS_USED
+
+
 def test_an_outage_of_one_agent_costs_the_others_no_retry() -> None:
     budget = RetryBudget(0.0, 3)
     assert [budget.take("down") for _ in range(5)] == [True, True, True, False, False]

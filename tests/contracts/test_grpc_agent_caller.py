@@ -68,6 +68,11 @@ class Book:
     async def remove(self, endpoint: Endpoint) -> None:
         await unlist(self._store, endpoint)
 
+    async def clear(self) -> None:
+        """List nobody."""
+        for listed in self._store.listing().registrations:
+            await unlist(self._store, listed.endpoint)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what is known of the endpoints is so."""
         async with asyncio.timeout(PATIENCE_SECONDS):

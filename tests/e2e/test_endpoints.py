@@ -160,16 +160,16 @@ class Mesh:
 
 
 @asynccontextmanager
-async def mesh_of(directory: Path, endpoints: int = 3) -> AsyncIterator[Mesh]:
+async def mesh_of(directory: Path, **settings: str) -> AsyncIterator[Mesh]:
+    """With three endpoints, and these settings of the orchestrator."""
     async with AsyncExitStack() as stack:
-        orchestrator = await stack.enter_async_context(
-            running("-m", "orchestrator_svc", environment={"AGENTMESH_LISTEN": "127.0.0.1:0"})
-        )
+        environment = {"AGENTMESH_LISTEN": "127.0.0.1:0", **settings}
+        orchestrator = await stack.enter_async_context(running("-m", "orchestrator_svc", environment=environment))
         address = str((await orchestrator.says("orchestrator is listening"))["address"])
         reading = asyncio.create_task(orchestrator.ended())
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         mesh = Mesh(address, channel, stack, directory)
-        await asyncio.gather(*(mesh.start() for _ in range(endpoints)))
+        await asyncio.gather(*(mesh.start() for _ in range(3)))
         await mesh.ask(0)  # the planner learns the catalog once
         mesh.asked.clear()
         yield mesh
@@ -203,7 +203,8 @@ async def test_endpoints_share_the_calls_and_a_new_one_takes_part_within_two_sec
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
 async def test_an_endpoint_dies_or_hangs_and_no_question_fails(tmp_path: Path, number: signal.Signals) -> None:
-    async with mesh_of(tmp_path) as mesh:
+    """Also where nothing is left of the budget for retries: however many calls it takes with it, all of them move."""
+    async with mesh_of(tmp_path, AGENTMESH_RETRY_SHARE="0", AGENTMESH_RETRY_BURST="0") as mesh:
         victim = mesh.agents[1]
         async with mesh.load():
             await mesh.until(lambda: mesh.spread()[victim.address] >= 10)

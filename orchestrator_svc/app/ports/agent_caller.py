@@ -50,6 +50,7 @@ class CallFailed(Exception):
         agent_reason: str = "",
         endpoint: str = "",
         sent: bool,
+        elsewhere: bool = False,
         spending: AgentSpending = NOTHING_SPENT,
     ) -> None:
         super().__init__(error.message)
@@ -62,6 +63,8 @@ class CallFailed(Exception):
         """Address that was called; empty if no endpoint was known."""
         self.sent = sent
         """True if the request may have reached the agent."""
+        self.elsewhere = elsewhere
+        """True if the endpoint was lost under the call and the agent has another one that is well."""
         self.spending = spending
 
     @property

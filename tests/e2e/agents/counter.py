@@ -22,7 +22,7 @@ def counter_agent(version: int) -> Agent:
 
     async def answer(**arguments: str) -> dict[str, int]:
         _log.info("called", arguments=arguments)
-        await asyncio.sleep(0.1)  # so that there are calls in flight at any time
+        await asyncio.sleep(0.2)  # so that there are calls in flight at any time
         return {"pieces": len("".join(arguments.values()))}
 
     async def count_item(item: str) -> dict[str, int]:
