@@ -6,7 +6,6 @@ import re
 from typing import Final
 
 from agentmesh import errors
-from agentmesh.errors import Violation, ViolationReason
 
 _AUTHORIZATION: Final = "authorization"
 _PRINTABLE: Final = re.compile(r"[!-~]+")
@@ -21,6 +20,5 @@ def metadata_of(token: str) -> dict[str, str]:
     if not token:
         return {}
     if _PRINTABLE.fullmatch(token) is None:
-        why = "must be printable ASCII without white space"
-        raise errors.RequestInvalid(f"`token` {why}", violations=[Violation("token", ViolationReason.RULE, why)])
+        raise errors.RequestInvalid.of("token", "must be printable ASCII without white space")
     return {_AUTHORIZATION: f"Bearer {token}"}

@@ -19,7 +19,6 @@ from agentmesh.client.cards import card_message
 from agentmesh.client.enums import RunOutcome, RunState
 from agentmesh.client.options import Budget, CacheMode, Role, Turn
 from agentmesh.client.plans import plan_message
-from agentmesh.errors import Violation, ViolationReason
 from agentmesh.jsonvalues import Json, JsonObject
 from agentmesh.v1 import card_pb2, registry_service_pb2, run_pb2
 from agentmesh.v1 import orchestrator_service_pb2 as pb
@@ -167,8 +166,7 @@ def _text(field: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        violation = Violation(field, ViolationReason.RULE, "must be Unicode text")
-        raise errors.RequestInvalid(f"`{field}` is no Unicode text", violations=[violation]) from None
+        raise errors.RequestInvalid.of(field, "must be Unicode text") from None
     return value
 
 
@@ -211,7 +209,7 @@ def _moment(field: str, value: datetime | None) -> Timestamp | None:
     if value is None:
         return None
     if value.tzinfo is None:
-        raise _not_carried(field, "must have a time zone")
+        raise errors.RequestInvalid.of(field, "must have a time zone")
     message = Timestamp()
     message.FromDatetime(value)
     return message
@@ -223,8 +221,4 @@ def _carried(field: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OverflowError) as error:  # OverflowError: infinity
-        raise _not_carried(field, f"cannot be sent: {error}") from None
-
-
-def _not_carried(field: str, why: str) -> errors.RequestInvalid:
-    return errors.RequestInvalid(f"`{field}` {why}", violations=[Violation(field, ViolationReason.RULE, why)])
+        raise errors.RequestInvalid.of(field, f"cannot be sent: {error}") from None

@@ -100,6 +100,6 @@ async def test_the_end_of_a_watch_is_an_error(mesh: ScriptedMesh, take: Take) ->
 
 
 async def test_an_interval_that_no_message_carries_is_refused_and_named(mesh: ScriptedMesh, take: Take) -> None:
-    with pytest.raises(errors.RequestInvalid, match="`report_seconds` cannot be sent"):
+    with pytest.raises(errors.RequestInvalid, match="report_seconds: cannot be sent"):
         await take(mesh.address, 1, report_seconds=float("inf"))
     assert mesh.requests == []

@@ -105,7 +105,7 @@ def test_a_wrong_command_line_is_a_usage_error(
 
 async def test_a_question_that_is_no_text_is_refused_before_it_is_sent(mesh: ScriptedMesh) -> None:
     ended = await run("ask", b"caf\xe9 \xff", "--address", mesh.address)
-    _assert_refused(ended, 2, "`query` is no Unicode text", "query: RULE: must be Unicode text")
+    _assert_refused(ended, 2, "query: must be Unicode text", "query: RULE: must be Unicode text")
     _assert_refused(await run("ask", "-", "--address", mesh.address, stdin=b"\xff\xfe"), 2, "no UTF-8 text, at byte 0")
     assert mesh.requests == []
 
