@@ -11,11 +11,11 @@ from orchestrator_svc.core.card import Card
 
 _leases = count(1)
 
-HOUR_SECONDS = 3600.0
+YEAR_SECONDS = 365 * 86_400.0
 
 
 async def list_endpoint(
-    store: AgentStore, clock: Clock, address: str, card: Card, ttl_seconds: float = HOUR_SECONDS
+    store: AgentStore, clock: Clock, address: str, card: Card, ttl_seconds: float = YEAR_SECONDS
 ) -> Endpoint:
     """List an endpoint under a lease of its own, in place of what was listed at its address."""
     moment = clock.now()
