@@ -192,9 +192,7 @@ def _reason_of_agent(error: MeshError, cause: grpc.aio.AioRpcError) -> str:
 
 def _never_connected(cause: grpc.aio.AioRpcError) -> bool:
     """True if the request certainly did not leave: the words are those of the gRPC core, and not the agent's."""
-    if cause.code() is not grpc.StatusCode.UNAVAILABLE or _has_details(cause):
-        return False
-    return (cause.details() or "").startswith(_NOT_CONNECTED)
+    return is_of_the_core(cause) and (cause.details() or "").startswith(_NOT_CONNECTED)
 
 
 def _has_details(cause: grpc.aio.AioRpcError) -> bool:
