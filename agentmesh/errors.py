@@ -176,9 +176,16 @@ class MeshError(Exception):
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
 
     def about_run(self, run_id: str) -> Self:
-        """Add the run to the metadata, so that whoever gets the error can look the run up. Returns itself."""
-        self.metadata = MappingProxyType({**self.metadata, "run_id": run_id})
-        return self
+        """Return a copy that has the run in its metadata, so that whoever gets it can look the run up."""
+        return self._with("run_id", run_id)
+
+    def _with(self, name: str, value: str) -> Self:
+        """A copy, because one error may be the end of several runs: those that have waited for the same plan."""
+        made = type(self).__new__(type(self), *self.args)
+        vars(made).update(vars(self))
+        made.__cause__ = self.__cause__
+        made.metadata = MappingProxyType({**self.metadata, name: value})
+        return made
 
 
 class RequestError(MeshError):

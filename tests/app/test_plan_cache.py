@@ -268,6 +268,8 @@ async def test_a_provider_that_is_down_is_asked_twice_and_not_once_for_each(cata
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(one, LlmUnavailable) for one in ended)
     assert a_planner.asked == 2
+    about = {one.metadata["run_id"] for one in ended if isinstance(one, LlmUnavailable)}
+    assert len(about) == 20, "each caller is told of its own run"
 
 
 async def test_whoever_waited_for_those_with_too_small_a_budget_makes_its_own(catalog: Catalog) -> None:
