@@ -179,6 +179,10 @@ class MeshError(Exception):
         """Return a copy that has the run in its metadata, so that whoever gets it can look the run up."""
         return self._with("run_id", run_id)
 
+    def after_changes(self) -> Self:
+        """Return a copy that says that a SIDE_EFFECT may have happened, so that nobody asks again without looking."""
+        return self._with("may_have_changed_things", "true")
+
     def _with(self, name: str, value: str) -> Self:
         """A copy, because one error may be the end of several runs: those that have waited for the same plan."""
         made = type(self).__new__(type(self), *self.args)

@@ -123,8 +123,9 @@ class AskRequest(_message.Message):
     conversation_id: _builtins.str
     """Opaque name of a conversation, at most 128 bytes; recorded with the run. Empty: none."""
     request_id: _builtins.str
-    """Makes a repetition safe: the same caller and request_id get the same answer. At most 128 bytes. Empty: every
-    request is its own.
+    """Makes a repetition safe: the same caller and request_id get the same answer; also the same error, if a SIDE_EFFECT
+    may have happened by then (`may_have_changed_things` in ErrorInfo.metadata is `true`). At most 128 bytes. Empty:
+    every request is its own.
     """
     answer_format: Global___AnswerFormat.ValueType
     """TEXT (default) or RAW; RAW skips synthesis."""

@@ -265,6 +265,8 @@ class Runs:
 
     async def _closed(self, run: Run) -> None:
         """After this it has ended for everybody: remembered, its place free, its readers told."""
+        if run.error is not None and run.may_have_changed_things:
+            run.error = run.error.after_changes()
         try:
             await self.store.put(run)
             if run.state is not RunState.FINISHED and not run.may_have_changed_things:

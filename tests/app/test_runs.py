@@ -345,6 +345,7 @@ async def test_what_may_have_changed_something_is_not_done_again(
     with pytest.raises(type(run.error)) as caught:
         await a_mesh.answered(order)
     assert caught.value.metadata["run_id"] == run.id
+    assert caught.value.metadata["may_have_changed_things"] == "true"
     assert len(a_mesh.caller.started) == 1
 
 
