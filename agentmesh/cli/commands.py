@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Unpack
 
-from agentmesh.cards import Effect
 from agentmesh.cli.documents import STDIN
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.follow import Form, follow
@@ -14,7 +13,7 @@ from agentmesh.cli.options import DEFAULT_ADDRESS, Target
 from agentmesh.cli.output import open_output
 from agentmesh.cli.plan_files import read_plan
 from agentmesh.cli.show_answer import exit_code_of_answer, show_answer, show_routed
-from agentmesh.client import Answer, AskOptions, Budget, ExecuteOptions, MeshClient, Mode
+from agentmesh.client import Answer, AskOptions, Budget, ExecuteOptions, MeshClient, Mode, RoutingOptions
 from agentmesh.client.wire_json import message_json
 
 _MAX_QUESTION_BYTES: Final = 32 * 1024
@@ -48,15 +47,12 @@ def plan(
     question: str,
     *,
     as_json: bool,
-    allowed_skills: Sequence[str],
-    max_effect: Effect | None,
     timeout_seconds: float | None,
+    **options: Unpack[RoutingOptions],
 ) -> ExitCode:
     question = _question(question)
     with MeshClient(target.address, token=target.token) as mesh, open_output(sys.stderr).waiting("routing ..."):
-        routed = mesh.plan(
-            question, allowed_skills=allowed_skills, max_effect=max_effect, timeout_seconds=timeout_seconds
-        )
+        routed = mesh.plan(question, timeout_seconds=timeout_seconds, **options)
     output = open_output()
     if as_json:
         output.json(message_json(routed.wire))

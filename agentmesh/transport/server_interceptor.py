@@ -184,6 +184,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 async def _unary(method: _Method, request: Message, context: Call) -> bytes:
     returned = _call(method, request, context)
     answer = await returned if inspect.isawaitable(returned) else returned
+    # ByteSize walks the whole message, so it is asked for only where its answer matters.
     if math.isfinite(method.protocol.off_loop_bytes) and answer.ByteSize() > method.protocol.off_loop_bytes:
         return await asyncio.to_thread(method.serialize, answer)
     return method.serialize(answer)
