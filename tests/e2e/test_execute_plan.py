@@ -13,7 +13,7 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 
 from agentmesh.agent import Agent, Call, current_call
-from agentmesh.jsonvalues import Json
+from agentmesh.jsonvalues import OFF_LOOP_BYTES, Json
 from agentmesh.transport import from_struct
 from agentmesh.v1 import (
     agent_service_pb2,
@@ -70,6 +70,20 @@ async def test_conditions_and_repeats_run_over_real_agents(mesh: Mesh) -> None:
     ]
     assert steps["never"].outcome == run_pb2.STEP_OUTCOME_SKIPPED
     assert steps["never"].reason == run_pb2.STEP_REASON_CONDITION_FALSE
+
+
+async def test_a_large_plan_is_checked_in_a_thread_and_runs_as_any_other(mesh: Mesh) -> None:
+    steps = await run(
+        mesh,
+        {"id": "long", "skill": "probe_agent__echo", "arguments": {"text": "x" * OFF_LOOP_BYTES}},
+        {
+            "id": "length",
+            "skill": "probe_agent__echo",
+            "arguments": {"text": "long", "number": "${size(long.text)}"},
+            "when": "size(long.text) > 5",
+        },
+    )
+    assert from_struct(steps["length"].result) == {"text": "long", "number": OFF_LOOP_BYTES}
 
 
 async def test_a_step_starts_while_a_sibling_still_waits(mesh: Mesh) -> None:
