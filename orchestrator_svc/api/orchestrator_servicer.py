@@ -14,6 +14,7 @@ from agentmesh.metadata import RUN_ID
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import orchestrator_service_pb2_grpc, run_event_pb2, run_pb2
 from orchestrator_svc.api.callers import Callers
+from orchestrator_svc.api.enum_values import run_state_value
 from orchestrator_svc.api.requests import request_of_ask, request_of_execute_plan, request_of_plan
 from orchestrator_svc.api.responses import ask_response, plan_response, run_message
 from orchestrator_svc.api.run_events import event_message
@@ -68,7 +69,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
         run = await self._runs.cancel(request.run_id, self._callers.of(context))
-        return pb.CancelRunResponse(state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"))
+        return pb.CancelRunResponse(state=run_state_value(run.state))
 
     async def _answer(self, wanted: RunRequest, context: Context) -> run_pb2.AskResponse:
         async with self._runs.attached(wanted, _deadline()) as attached:

@@ -9,7 +9,16 @@ from typing import Final
 from agentmesh.errors import StepNotFound
 from agentmesh.plan_messages import plan_from_json
 from agentmesh.transport import to_status, to_struct_off_loop
-from agentmesh.v1 import orchestrator_service_pb2, plan_pb2, run_event_pb2, run_pb2, usage_pb2
+from agentmesh.v1 import orchestrator_service_pb2, run_event_pb2, run_pb2, usage_pb2
+from orchestrator_svc.api.enum_values import (
+    answer_source_value,
+    mode_value,
+    plan_source_value,
+    run_outcome_value,
+    run_state_value,
+    step_outcome_value,
+    step_reason_value,
+)
 from orchestrator_svc.api.times import duration, timestamp
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.run import Run, RunState, StepRecord, Timings
@@ -48,9 +57,9 @@ async def ask_response(run: Run, *, results: bool, replayed: bool = False) -> ru
             places = [place for message, step in carriers for place in _places(message, run.steps[step.id].outcome)]
             await _carry_what_fits(places, MAX_RESPONSE_BYTES - response.ByteSize())
     if run.outcome is not None:
-        response.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{run.outcome}")
+        response.outcome = run_outcome_value(run.outcome)
     if run.answer_source is not None:
-        response.answer_source = run_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{run.answer_source}")
+        response.answer_source = answer_source_value(run.answer_source)
     return response
 
 
@@ -62,7 +71,7 @@ async def run_message(run: Run, step_id: str = "", item_index: int | None = None
     """
     message = run_pb2.Run(
         run_id=run.id,
-        state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"),
+        state=run_state_value(run.state),
         query=run.question.query,
         conversation_id=run.request.conversation_id,
         started_at=timestamp(run.started_at),
@@ -97,10 +106,10 @@ def _put_plan(
     """The plan of a run and who made it, as far as there is one."""
     message.planner = run.planner
     if run.plan is not None:
-        message.mode = plan_pb2.Mode.Value(f"MODE_{run.plan.mode}")
+        message.mode = mode_value(run.plan.mode)
         message.plan.CopyFrom(plan_from_json(run.plan.to_json()))
     if run.plan_source is not None:
-        message.plan_source = plan_pb2.PlanSource.Value(f"PLAN_SOURCE_{run.plan_source}")
+        message.plan_source = plan_source_value(run.plan_source)
 
 
 def usage_message(ledger: Ledger) -> usage_pb2.Usage:
@@ -158,8 +167,8 @@ def step_message(step: Step, record: StepRecord) -> run_pb2.StepResult:
     message = run_pb2.StepResult(
         step_id=step.id,
         skill=step.skill.id,
-        outcome=_outcome_value(outcome),
-        reason=_reason_value(outcome),
+        outcome=step_outcome_value(outcome.kind),
+        reason=step_reason_value(outcome.reason),
         message=outcome.message,
         code=outcome.code,
         agent_reason=outcome.agent_reason,
@@ -179,8 +188,8 @@ def step_message(step: Step, record: StepRecord) -> run_pb2.StepResult:
 def _item(index: int, outcome: Outcome) -> run_pb2.ItemResult:
     return run_pb2.ItemResult(
         index=index,
-        outcome=_outcome_value(outcome),
-        reason=_reason_value(outcome),
+        outcome=step_outcome_value(outcome.kind),
+        reason=step_reason_value(outcome.reason),
         message=outcome.message,
         code=outcome.code,
         agent_reason=outcome.agent_reason,
@@ -228,16 +237,6 @@ async def _carry_what_fits(places: list[_Place], room: int) -> None:
             left -= await place.carry()
         if left < 0:
             place.omit()
-
-
-def _outcome_value(outcome: Outcome) -> run_pb2.StepOutcome.ValueType:
-    return run_pb2.StepOutcome.Value(f"STEP_OUTCOME_{outcome.kind}")
-
-
-def _reason_value(outcome: Outcome) -> run_pb2.StepReason.ValueType:
-    if outcome.reason is None:
-        return run_pb2.STEP_REASON_UNSPECIFIED
-    return run_pb2.StepReason.Value(f"STEP_REASON_{outcome.reason}")
 
 
 def _timings(timings: Timings) -> run_pb2.Timings:

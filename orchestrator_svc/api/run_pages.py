@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentmesh.errors import RequestInvalid
 from agentmesh.v1 import orchestrator_service_pb2, run_pb2
+from orchestrator_svc.api.enum_values import run_outcome_value, run_state_value
 from orchestrator_svc.api.page_tokens import PageTokens, not_a_token
 from orchestrator_svc.api.responses import usage_message
 from orchestrator_svc.api.times import timestamp
@@ -102,13 +103,13 @@ def _summary_message(run: RunSummary) -> run_pb2.RunSummary:
     message = run_pb2.RunSummary(
         run_id=run.position.run_id,
         query=run.query,
-        state=run_pb2.RunState.Value(f"RUN_STATE_{run.state}"),
+        state=run_state_value(run.state),
         conversation_id=run.conversation_id,
         started_at=timestamp(run.position.started_at),
         usage=usage_message(run.ledger),
     )
     if run.outcome is not None:
-        message.outcome = run_pb2.RunOutcome.Value(f"RUN_OUTCOME_{run.outcome}")
+        message.outcome = run_outcome_value(run.outcome)
     if run.ended_at is not None:
         message.ended_at.CopyFrom(timestamp(run.ended_at))
     return message
