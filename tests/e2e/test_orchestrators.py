@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 import signal
 import time
 from collections import Counter
@@ -25,7 +25,7 @@ from agentmesh.jsonvalues import JsonObject
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import orchestrator_service_pb2_grpc, run_pb2
 from tests.e2e.agents.keeper import agent as keeper
-from tests.e2e.processes import Process, running
+from tests.e2e.processes import ROOT, Process, running
 from tests.redis_server import BINARIES, redis_server
 
 CALLERS = 4
@@ -37,23 +37,9 @@ ASK_SECONDS = 20.0
 PATIENCE_SECONDS = 75.0
 """Only a test that fails takes so long."""
 PLAN: JsonObject = {"steps": [{"id": "w", "skill": "keeper_agent__work"}]}
-SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": "agentmesh.v1.Registry"},
-    "methodConfig": [
-        {
-            "name": [{"service": "agentmesh.v1.Orchestrator"}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
-"""What docs/deployment.md tells callers with the generated stubs to set."""
+PAGE = ROOT / "docs" / "deployment.md"
+(SERVICE_CONFIG,) = re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+"""What callers with the generated stubs are told to set."""
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -222,7 +208,7 @@ async def test_a_rolling_restart_of_both_under_load_fails_no_question(tmp_path: 
         for _ in range(2):
             await orchestrators.agent(*addresses)
         options = [
-            ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+            ("grpc.service_config", SERVICE_CONFIG),
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.enable_http_proxy", 0),
         ]
