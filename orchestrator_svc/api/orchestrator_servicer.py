@@ -19,9 +19,10 @@ from orchestrator_svc.api.requests import request_of_ask, request_of_execute_pla
 from orchestrator_svc.api.responses import ask_response, plan_response, run_message
 from orchestrator_svc.api.run_events import event_message
 from orchestrator_svc.api.run_pages import list_runs
+from orchestrator_svc.app.live_run import Attached
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run
-from orchestrator_svc.app.runs import Attached, Runs
+from orchestrator_svc.app.runs import Runs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

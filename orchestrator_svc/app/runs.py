@@ -7,75 +7,26 @@ last one leaves it is cancelled, down to the agents, unless its request says `ke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
-from agentmesh.errors import DeadlineExceeded, MeshError, RequestIdReused, RunCancelled, RunNotFound
-from agentmesh.incidents import as_internal, close_incident
+from agentmesh.deadline import Deadline
+from agentmesh.errors import RequestIdReused, RunNotFound
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
-from orchestrator_svc.app.journal import Entry, Journal
+from orchestrator_svc.app.journal import Journal
+from orchestrator_svc.app.live_run import Attached, LiveRun, carry_out
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunStore, RunSummary
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run, RunState
-from orchestrator_svc.app.run_events import Accepted, Finished
 from orchestrator_svc.core.budget import Budget
 from orchestrator_svc.core.catalog import Catalog
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """A run as one of its callers sees it."""
-
-    run: Run
-    replayed: bool = False
-    """Whether it had ended before this caller came."""
-
-    async def ended(self) -> Run:
-        """Return the run when it has its answer.
-
-        Raises:
-            MeshError: What its callers are told, if it has none.
-        """
-        await self.run.journal.closed()
-        if self.run.error is not None:
-            raise self.run.error.with_traceback(None)  # of several callers, each adds its own
-        return self.run
-
-    async def events(self, after: int = 0) -> AsyncGenerator[Entry, None]:
-        """Give its events with a greater sequence as they happen, and end as `ended` does."""
-        async with aclosing(self.run.journal.read(after)) as entries:
-            async for entry in entries:
-                yield entry
-        await self.ended()
-
-
-@dataclass(slots=True)
-class _Live:
-    """A run in flight."""
-
-    run: Run
-    task: asyncio.Task[None]
-    callers: int = 0
-    is_cancelled: bool = False
-
-    def cancel(self) -> None:
-        """Let it end; again: nothing happens, because a second cancellation would break into its end."""
-        if not self.is_cancelled:
-            self.is_cancelled = True
-            # In the next turn: a task that is cancelled before its first step has no end that could tell its callers.
-            asyncio.get_running_loop().call_soon(self._cancel_task)
-
-    def _cancel_task(self) -> None:
-        if self.run.state is RunState.RUNNING:
-            self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -95,7 +46,7 @@ class Runs:
     clock: Clock
     admission: Admission
     budget: Budget
-    _live: dict[str, _Live] = field(default_factory=dict)
+    _live: dict[str, LiveRun] = field(default_factory=dict)
 
     @property
     def tasks(self) -> Collection[asyncio.Task[None]]:
@@ -213,55 +164,18 @@ class Runs:
         return run
 
     def _start(self, run: Run, deadline: Deadline) -> None:
-        task = asyncio.create_task(self._carry_out(run, deadline), name=f"run {run.id}")
-        self._live[run.id] = _Live(run, task)
+        task = asyncio.create_task(self._carried_out(run, deadline), name=f"run {run.id}")
+        self._live[run.id] = LiveRun(run, task)
 
-    @asynccontextmanager
-    async def _attachment(self, run: Run) -> AsyncIterator[Attached]:
+    def _attachment(self, run: Run) -> AbstractAsyncContextManager[Attached]:
         live = self._live.get(run.id)
-        if live is None:
-            yield Attached(run, replayed=True)
-            return
-        live.callers += 1
-        try:
-            yield Attached(live.run)
-        finally:
-            live.callers -= 1
-            if live.callers == 0 and not live.run.request.keep_running:
-                live.cancel()
+        return nullcontext(Attached(run, replayed=True)) if live is None else live.attachment()
 
-    async def _carry_out(self, run: Run, deadline: Deadline) -> None:
-        """The whole life of a run. What its callers are told is in the run; only cancellation is raised as well."""
-        structlog.contextvars.bind_contextvars(run_id=run.id)
-        run.journal.write(Accepted())
+    async def _carried_out(self, run: Run, deadline: Deadline) -> None:
         try:
-            await self._within(run, deadline)
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-            if deadline.earlier(HOP_MARGIN_SECONDS).expired:  # its caller was cut off there, and did not leave
-                run.end(RunState.FAILED, DeadlineExceeded("the deadline passed").about_run(run.id))
-            else:
-                run.end(RunState.CANCELLED, RunCancelled("the run was cancelled").about_run(run.id))
-            raise
-        except MeshError as error:
-            run.end(RunState.FAILED, error.about_run(run.id))
-        except BaseException as bug:  # noqa: BLE001 - the edge: its callers must not wait for ever (panics of Rust)
-            run.end(RunState.FAILED, as_internal(bug).about_run(run.id))
-            _log.error("unexpected error", incident=close_incident(bug), exc_info=bug)
-        else:
-            run.end(RunState.FINISHED)
-            run.journal.write(Finished())
+            await carry_out(self.answering, run, deadline)
         finally:
             await self._closed(run)
-
-    async def _within(self, run: Run, deadline: Deadline) -> None:
-        limit = asyncio.timeout(deadline.earlier(HOP_MARGIN_SECONDS).remaining())
-        try:
-            async with limit:
-                await self.answering.answer(run, deadline)
-        except TimeoutError:
-            if limit.expired():
-                raise DeadlineExceeded("the deadline passed before there was an answer") from None
-            raise
 
     async def _closed(self, run: Run) -> None:
         """After this it has ended for everybody: remembered, its place free, its readers told."""
@@ -275,17 +189,3 @@ class Runs:
             del self._live[run.id]
             self.admission.leave()
             run.journal.close()
-            _log_end(run)
-
-
-def _log_end(run: Run) -> None:
-    _log.info(
-        "run",
-        state=run.state,
-        outcome=run.outcome,
-        error=type(run.error).__name__ if run.error else None,
-        plan_source=run.plan_source,
-        llm_calls=run.ledger.llm_calls,
-        agent_calls=run.ledger.agent_calls,
-        duration_ms=round(run.timings.total * 1000, 3),
-    )

@@ -25,11 +25,11 @@ from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.memory_run_store import MemoryRunStore
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.ledger import Ledger
+from orchestrator_svc.app.live_run import Attached
 from orchestrator_svc.app.ports.planner import Question, Routing
 from orchestrator_svc.app.request import ANONYMOUS, RunRequest
 from orchestrator_svc.app.run import Run, RunState
 from orchestrator_svc.app.run_events import Accepted, AnswerToken, Finished, Planned, StepFinished, StepStarted
-from orchestrator_svc.app.runs import Attached
 from orchestrator_svc.app.scope import Scope
 from orchestrator_svc.core.catalog import Catalog
 from tests.app.mesh import Mesh, mesh
