@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, NoReturn, Protocol
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -31,7 +32,7 @@ async def watch_health(channel: grpc.aio.Channel, report: Report) -> NoReturn:
     """Report whether the agent serves, now and after each change, until cancelled.
 
     Without a connection it does not serve, until there is one again, for which the channel cares. An agent without
-    the service, or that ends watches otherwise, counts as serving.
+    the service, or that ends watches otherwise, counts as serving as long as there is a connection.
     """
     stub: Any = health_pb2_grpc.HealthStub(channel)  # its published types know the synchronous one only
     wait_for_ready = False  # the first time, so that an address where nobody listens is reported
@@ -45,9 +46,16 @@ async def watch_health(channel: grpc.aio.Channel, report: Report) -> NoReturn:
         except MeshError as error:
             report(serving=True)
             if code_of(error) is Code.UNIMPLEMENTED:
-                await asyncio.Event().wait()
+                await _disconnected(channel)
+                report(serving=False)
         wait_for_ready = True
         await asyncio.sleep(_REOPEN_SECONDS)
+
+
+async def _disconnected(channel: grpc.aio.Channel) -> None:
+    """Return when the channel has no connection: who has no health to watch is watched by that alone."""
+    while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+        await channel.wait_for_state_change(state)
 
 
 async def answers(channel: grpc.aio.Channel) -> bool:

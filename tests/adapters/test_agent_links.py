@@ -213,6 +213,18 @@ async def test_an_agent_without_the_health_service_is_called(ground: Ground) -> 
         assert ground.endpoints.is_healthy(endpoint)
 
 
+async def test_an_agent_without_the_health_service_does_not_serve_while_there_is_no_connection(ground: Ground) -> None:
+    async with foreign(answer) as address:
+        hose = Hose(address)
+        async with hose.laid() as laid:
+            endpoint = await ground.add(laid, WORK)
+            await ground.call(WORK)
+            hose.cut()
+            await ground.until(lambda: not ground.endpoints.is_healthy(endpoint))
+            assert (await ground.call(WORK)).endpoint == laid, "it was connected again"
+        await ground.until(lambda: not ground.endpoints.is_healthy(endpoint))
+
+
 async def test_an_endpoint_that_left_answers_what_it_has_begun_and_gets_nothing_new(
     ground: Ground, probes: tuple[RunningAgent, RunningAgent, Happened]
 ) -> None:
