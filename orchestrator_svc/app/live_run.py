@@ -80,7 +80,7 @@ class LiveRun:
 
 
 async def carry_out(answering: Answering, run: Run, deadline: Deadline) -> None:
-    """The whole life of a run, which ends in any case. What its callers are told is in it; only cancellation is raised."""
+    """The whole life of a run, which ends in any case; only cancellation is raised, the rest is in the run."""
     structlog.contextvars.bind_contextvars(run_id=run.id)
     run.journal.write(Accepted())
     try:
