@@ -13,14 +13,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-import grpc
-from grpc_health.v1 import health_pb2
-
-from agentmesh.client import MeshClient
-from agentmesh.errors import MeshError
-from agentmesh.transport.options import proxy_options
+from orchestrator_svc.commands.asked import asking
 from orchestrator_svc.commands.processes import Child, Processes
 from orchestrator_svc.commands.store import find_program, takes_connections
 from orchestrator_svc.config.addresses import OFF
@@ -31,12 +26,9 @@ ANY_PORT: Final = "127.0.0.1:0"
 STORE_VARIABLE: Final = "AGENTMESH_REGISTRY_URL"
 START_SECONDS: Final = 60.0
 """Longest start; on an idle machine it takes three."""
-Health: TypeAlias = "grpc.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]"
 
-_CALL_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.2
 """How often it is looked whether the next thing is ready; each time is a line in the orchestrator's log."""
-_HEALTH: Final = "agentmesh.v1.Orchestrator"
 _LISTENING: Final = "orchestrator is listening"
 """The event with which the orchestrator logs its address."""
 
@@ -168,19 +160,19 @@ class LocalMesh:
         seen: set[str] = set()
         wanted = {agent: self._shape.of(agent) for agent in AGENTS}
         with ExitStack() as stack:
-            asked = [_Asked.of(address, stack) for address in self.addresses]
+            asked = [stack.enter_context(asking(address)) for address in self.addresses]
 
             def all_there() -> bool:
                 knows_all = True
                 for one in asked:
-                    found = _endpoints_of(one.client)
+                    found = one.endpoints()
                     for agent, address in found:
                         if agent in wanted and address not in seen:
                             seen.add(address)
                             ready(agent, address)
                     counts = Counter(agent for agent, _ in found)
                     knows_all &= all(counts[agent] >= count for agent, count in wanted.items())
-                return knows_all and all(_serves(one.health) for one in asked)
+                return knows_all and all(one.serves() for one in asked)
 
             self._wait_for("the agents", all_there)
 
@@ -240,38 +232,3 @@ def _reachable(listening: str) -> str:
     """The address to call for one that is listened at: everywhere means here, too."""
     host, _, port = listening.rpartition(":")
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else listening  # noqa: S104 - compared, not bound
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """How one orchestrator is asked while it is waited for."""
-
-    client: MeshClient
-    health: Health
-
-    @staticmethod
-    def of(address: str, stack: ExitStack) -> _Asked:
-        channel = stack.enter_context(grpc.insecure_channel(address, proxy_options(address)))
-        health: Health = channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-            response_deserializer=health_pb2.HealthCheckResponse.FromString,
-        )
-        return _Asked(stack.enter_context(MeshClient(address)), health)
-
-
-def _endpoints_of(client: MeshClient) -> list[tuple[str, str]]:
-    """Name of the agent and address of every endpoint."""
-    try:
-        agents = client.list_agents(timeout_seconds=_CALL_SECONDS).agents
-    except MeshError:  # not yet; whether it ever will is for the caller to judge
-        return []
-    return [(agent.name, endpoint.address) for agent in agents for endpoint in agent.endpoints]
-
-
-def _serves(health: Health) -> bool:
-    try:
-        answer = health(health_pb2.HealthCheckRequest(service=_HEALTH), timeout=_CALL_SECONDS)
-    except grpc.RpcError:
-        return False
-    return answer.status == health_pb2.HealthCheckResponse.SERVING
