@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from agentmesh.errors import ShuttingDown
@@ -14,6 +15,17 @@ from orchestrator_svc.app.membership import Membership
 from orchestrator_svc.app.ports.agent_store import Endpoint, Listing
 
 _ENDED: Final = "this server is shutting down; watch at another"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was listed at a revision, and what has changed since the one that somebody was told of."""
+
+    revision: int
+    deployments: dict[str, Deployment]
+    """By digest."""
+    since: dict[int, tuple[pb.WatchAgentsResponse, ...]]
+    """By the revision that was told: most watches were told the same, so a change is worked out once for them."""
 
 
 class AgentWatches:
@@ -30,6 +42,7 @@ class AgentWatches:
         self._catalogs = catalogs
         self._statuses = statuses
         self._ended = asyncio.Event()
+        self._latest = _Look(-1, {}, {})
 
     def end(self) -> None:
         """End every watch, and those that are still to come, with SHUTTING_DOWN."""
@@ -43,18 +56,28 @@ class AgentWatches:
         """
         self._check_not_ended()
         listing = self._membership.listing()
-        told = _by_digest(deployments_of(listing))
-        for page in all_pages(told.values(), self._catalogs.known().fingerprint, self._statuses()):
+        told = _look_at(listing)
+        for page in all_pages(told.deployments.values(), self._catalogs.known().fingerprint, self._statuses()):
             yield pb.WatchAgentsResponse(snapshot=page)
         while True:
-            if not await self._next(listing.revision, report_seconds):
+            if not await self._next(told.revision, report_seconds):
                 yield self._report(self._membership.listing())
                 continue
-            listing = self._membership.listing()
-            now = _by_digest(deployments_of(listing))
-            for message in _changes(told, now, self._statuses()):
+            now = self._look()
+            for message in self._changes(told, now):
                 yield message
             told = now
+
+    def _look(self) -> _Look:
+        listing = self._membership.listing()
+        if listing.revision != self._latest.revision:
+            self._latest = _look_at(listing)
+        return self._latest
+
+    def _changes(self, told: _Look, now: _Look) -> tuple[pb.WatchAgentsResponse, ...]:
+        if told.revision not in now.since:
+            now.since[told.revision] = tuple(_changes(told.deployments, now.deployments, self._statuses()))
+        return now.since[told.revision]
 
     async def _next(self, revision: int, seconds: float | None) -> bool:
         """Whether the listing has changed before the time was up."""
@@ -82,8 +105,8 @@ class AgentWatches:
             raise ShuttingDown(_ENDED)
 
 
-def _by_digest(deployments: tuple[Deployment, ...]) -> dict[str, Deployment]:
-    return {deployment.card.digest: deployment for deployment in deployments}
+def _look_at(listing: Listing) -> _Look:
+    return _Look(listing.revision, {one.card.digest: one for one in deployments_of(listing)}, {})
 
 
 def _changes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 import pytest
@@ -70,6 +70,17 @@ async def test_a_slow_reader_is_told_once_of_what_changed_often(ground: Ground) 
             await ground.remove(f"host:{port}")
         assert told(await anext(messages)) == ("changed", "two", 1), "as it was when the reader came for it"
         assert told(await anext(messages)) == ("removed", "one", 0)
+
+
+async def test_a_change_is_worked_out_once_for_all_who_watch(ground: Ground) -> None:
+    async with AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(aclosing(ground.watch())) for _ in range(50)]
+        for messages in readers:
+            await anext(messages)
+        await ground.add("one", "host:1")
+        first, *others = [(await anext(messages)).changed for messages in readers]
+        assert all(other is first for other in others)
+        assert first.card.name == "one"
 
 
 async def test_what_came_and_went_between_two_looks_is_not_told(ground: Ground) -> None:
