@@ -9,11 +9,11 @@ from typing import Final, Unpack
 from agentmesh.cli.documents import STDIN
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.follow import Form, follow
-from agentmesh.cli.options import DEFAULT_ADDRESS, Target
+from agentmesh.cli.options import DEFAULT_ADDRESS, Cache, Target
 from agentmesh.cli.output import open_output
 from agentmesh.cli.plan_files import read_plan
 from agentmesh.cli.show_answer import exit_code_of_answer, show_answer, show_routed
-from agentmesh.client import Answer, AskOptions, Budget, ExecuteOptions, MeshClient, Mode, RoutingOptions
+from agentmesh.client import Answer, AskOptions, Budget, CacheMode, ExecuteOptions, MeshClient, Mode, RoutingOptions
 from agentmesh.client.wire_json import message_json
 
 _MAX_QUESTION_BYTES: Final = 32 * 1024
@@ -96,6 +96,11 @@ def budget(llm_calls: int | None, tokens: int | None, cost_usd: float | None, ag
     """Return what may be spent; None where nothing was said about it."""
     given = Budget(llm_calls=llm_calls, tokens=tokens, cost_usd=cost_usd, agent_calls=agent_calls)
     return None if given == Budget() else given
+
+
+def cache_mode(given: Cache | None) -> CacheMode | None:
+    """Return how to use the plan cache; None where nothing was said about it."""
+    return None if given is None else CacheMode(given)
 
 
 def _way_back(target: Target) -> Callable[[str], str]:

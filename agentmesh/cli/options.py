@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
@@ -16,6 +17,14 @@ from agentmesh.cards import Effect
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 _HIGHEST_PORT: Final = 65_535
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Cache(StrEnum):
+    """As `agentmesh.client.CacheMode`, which would import gRPC."""
+
+    USE = "USE"
+    BYPASS = "BYPASS"
+    REFRESH = "REFRESH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,10 @@ MaxEffect = Annotated[
     typer.Option(
         case_sensitive=False, help="Use no skill that may change more than this. By default that is IDEMPOTENT."
     ),
+]
+CacheMode = Annotated[
+    Cache | None,
+    typer.Option(case_sensitive=False, help="REFRESH: plan anew and keep that plan. BYPASS: neither use nor keep one."),
 ]
 Skills = Annotated[
     list[str] | None, typer.Option("--skill", metavar="AGENT__SKILL", help="Use only this skill; may be repeated.")

@@ -96,7 +96,17 @@ async def test_options_of_ask_become_fields_of_the_request(mesh: ScriptedMesh) -
     mesh.answer = samples.raw_answer()
     ended = await run(
         *("ask", "How are you?", "--raw", "--skill", "a__b", "--skill", "c__d", "--max-effect", "read_only"),
-        *("--request-id", "once", "--conversation", "talk", "--keep-running", "--budget-llm-calls", "2"),
+        *(
+            "--cache-mode",
+            "refresh",
+            "--request-id",
+            "once",
+            "--conversation",
+            "talk",
+            "--keep-running",
+            "--budget-llm-calls",
+            "2",
+        ),
         *("--budget-tokens", "5000", "--budget-usd", "0.25", "--budget-agent-calls", "0"),
         *("--timeout", "5", "--address", mesh.address),
     )
@@ -108,6 +118,7 @@ async def test_options_of_ask_become_fields_of_the_request(mesh: ScriptedMesh) -
                 answer_format=pb.ANSWER_FORMAT_RAW,
                 allowed_skills=["a__b", "c__d"],
                 max_effect=card_pb2.EFFECT_READ_ONLY,
+                cache_mode=pb.CACHE_MODE_REFRESH,
                 request_id="once",
                 conversation_id="talk",
                 keep_running=True,
