@@ -1,13 +1,15 @@
 """The same question, asked again, is not routed again: the plan of the first time is used.
 
-What a key is made of says what "the same" means: the question word for word (but for white space), the skills that are
-offered with everything a planner sees of them, who asks, and which planner with which models and prompts. The key is
-made before the planner is asked, so a plan for an old catalog is never found with a new one.
+What a key is made of says what "the same" means: the question word for word (white space outside of quotation marks
+aside), the skills that are offered with everything a planner sees of them, who asks, and which planner with which
+models and prompts. The key is made before the planner is asked, so a plan for an old catalog is never found with a new
+one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -28,6 +30,8 @@ from orchestrator_svc.core.validate import PlanRejected
 
 NO_AGENT_SECONDS: Final = 60.0
 """Longest time for which "no skill fits" is believed."""
+
+_QUOTED_OR_SPACE: Final = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`|“[^“”]*”|«[^«»]*»)|\s+""")
 
 _log = structlog.get_logger(__name__)
 
@@ -102,7 +106,7 @@ class PlanCache:
             return None
         if request.question.history:
             return None
-        query = " ".join(unicodedata.normalize("NFC", request.question.query).split())
+        query = _normalised(request.question.query)
         scope = request.scope
         allowed = ",".join(sorted(scope.allowed_skills))
         return digest([query, offered.fingerprint, allowed, scope.max_effect, request.caller, self._planner])
@@ -168,6 +172,12 @@ class PlanCache:
             ttl = min(self._ttl_seconds, NO_AGENT_SECONDS) if no_agent else self._ttl_seconds
             await self._store.put(key, StoredPlan(source, made.planner), ttl)
         return made
+
+
+def _normalised(query: str) -> str:
+    """What is quoted becomes an argument as it is, so two spaces there are another question than one."""
+    text = unicodedata.normalize("NFC", query).strip()
+    return _QUOTED_OR_SPACE.sub(lambda found: found[1] or " ", text)
 
 
 def no_plan_in_time() -> LlmUnavailable:

@@ -74,6 +74,15 @@ async def test_white_space_makes_no_other_question(catalog: Catalog) -> None:
     assert len(a_planner.questions) == 1
 
 
+@pytest.mark.parametrize("marks", ['""', "''", "``", "“”", "«»"])
+async def test_white_space_in_quotation_marks_makes_another_question(catalog: Catalog, marks: str) -> None:
+    a_planner = planner()
+    a_mesh = await a_mesh_with(catalog, a_planner)
+    for words in ("one two", "one  two", "one\ntwo"):
+        await a_mesh.answered(asks(f"who is called {words.join(marks)}?"))
+    assert len(a_planner.questions) == 3
+
+
 @pytest.mark.parametrize(
     "other",
     [
