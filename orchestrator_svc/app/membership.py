@@ -17,6 +17,7 @@ from orchestrator_svc.app.ports.agent_store import AgentStore, Listing, Registra
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.core.card import Card, read_card
 from orchestrator_svc.core.card_changes import contract_changes
+from orchestrator_svc.core.card_differences import card_differences
 
 _log = structlog.get_logger(__name__)
 
@@ -109,7 +110,10 @@ class Membership:
         if card_digest(found) == card.digest:
             return
         if (found["name"], found["version"]) == (card.name, card.version):
-            raise CardMismatch(f"`{card.name}` {card.version} serves at {address}, and describes itself otherwise")
+            where = card_differences(card.source, found)
+            raise CardMismatch(
+                f"`{card.name}` {card.version} serves at {address}, and describes itself otherwise: {where}"
+            )
         raise CardMismatch(
             f"`{found['name']}` {found['version']} serves at {address}, and not `{card.name}` {card.version}"
         )

@@ -266,7 +266,7 @@ async def test_an_agent_that_does_not_serve_yet_may_try_again(ground: Ground) ->
     [
         (card("two"), "`two` 1.0.0 serves at host:1, and not `one` 1.0.0"),
         (card("one", version="2.0.0"), "`one` 2.0.0 serves at host:1, and not `one` 1.0.0"),
-        (card("one", "other"), "`one` 1.0.0 serves at host:1, and describes itself otherwise"),
+        (card("one", "other"), "`one` 1.0.0 serves at host:1, and describes itself otherwise: card.skills"),
     ],
 )
 async def test_an_address_where_another_card_is_served_is_refused(ground: Ground, there: JsonObject, said: str) -> None:
