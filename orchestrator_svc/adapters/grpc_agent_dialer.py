@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from agentmesh.card_messages import card_to_json
 from agentmesh.cards import MAX_CARD_BYTES
-from agentmesh.errors import AddressUnreachable, Code, MeshError
+from agentmesh.errors import AddressUnreachable, Code, MeshError, RemoteError
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.transport import code_of, open_channel
 from agentmesh.transport.options import ANY_SERVER
@@ -48,11 +48,16 @@ class GrpcAgentDialer:
         except AddressUnreachable:
             raise
         except MeshError as error:
-            raise AddressUnreachable(f"called back, {address} gave no card: {error.message}") from error
+            raise AddressUnreachable(f"called back, {address} gave no card: {_why(error)}") from error
         except ValueError as error:  # an effect of a later version
             raise AddressUnreachable(f"called back, {address} gave a card that cannot be read: {error}") from error
         finally:
             await channel.close()
+
+
+def _why(error: MeshError) -> str:
+    """What whoever registers is told; the words of a stranger behind the address are not passed on."""
+    return f"it answered {error.code.name}" if isinstance(error, RemoteError) else error.message
 
 
 async def _check_health(channel: grpc.aio.Channel, address: str) -> None:

@@ -6,8 +6,9 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -15,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from agentmesh.card_messages import card_from_json, card_to_json
 from agentmesh.errors import AddressUnreachable
 from agentmesh.jsonvalues import JsonObject
-from agentmesh.v1 import agent_service_pb2_grpc, card_pb2
+from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, card_pb2
 from orchestrator_svc.adapters.grpc_agent_dialer import GrpcAgentDialer
 from orchestrator_svc.app.ports.agent_dialer import AgentDialer
 from tests.e2e.card_server import CardServicer, serving_card
@@ -179,3 +180,21 @@ async def test_an_effect_of_a_later_version_is_no_card_of_ours() -> None:
     async with serving_card(message) as address:
         with pytest.raises(AddressUnreachable, match="cannot be read"):
             await GrpcAgentDialer().card_at(address)
+
+
+async def test_the_words_of_a_stranger_are_not_passed_on() -> None:
+    class Talkative(CardServicer):
+        async def Describe(
+            self, request: agent_service_pb2.DescribeRequest, context: grpc.aio.ServicerContext[Any, Any]
+        ) -> agent_service_pb2.DescribeResponse:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "marker of /etc/passwd")
+
+    async with AsyncExitStack() as stack:
+        server = grpc.aio.server()
+        stack.push_async_callback(server.stop, None)
+        agent_service_pb2_grpc.add_AgentServicer_to_server(Talkative(card_from_json(card("one"))), server)  # type: ignore[abstract]
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        with pytest.raises(AddressUnreachable, match="it answered PERMISSION_DENIED") as caught:
+            await GrpcAgentDialer().card_at(address)
+    assert "marker" not in caught.value.message
