@@ -47,7 +47,7 @@ class MadePlan:
 
 Make = Callable[[], Awaitable[MadePlan]]
 Check = Callable[[JsonObject], Plan]
-"""Compiles a plan; raises PlanRejected."""
+"""Compiles a plan that the request may use; raises PlanRejected, or EffectNotAllowed."""
 
 
 @dataclass(slots=True)

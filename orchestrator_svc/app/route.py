@@ -49,21 +49,22 @@ class Router:
         """
         scope = run.request.scope
         allowed = scope.of(catalog)
-        offered = await self._shortlist(run.question.query, scope.usable(catalog))
+        offered = await self._shortlist(run.question.query, allowed.within(scope.max_effect))
         if not offered:
             # NO_AGENT would say that a planner looked and found nothing.
             raise EffectNotAllowed(f"every skill that may be used changes more than {scope.max_effect} (max_effect)")
         share = deadline.at_most(deadline.remaining() * self._limits.share_of_deadline)
 
         def check(source: JsonObject) -> Plan:
-            return validate(source, allowed, self._limits.plan)
+            plan = validate(source, allowed, self._limits.plan)
+            scope.check(plan)
+            return plan
 
         async def make() -> MadePlan:
             return await self._made(run, offered, check, share)
 
         with run.timed("route"):
             made = await self._cache.plan(run.request, offered, share, make, check)
-        scope.check(made.plan)
         run.planned(made.plan, made.source, made.planner)
         return made.plan
 

@@ -9,7 +9,7 @@ import pytest
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
-from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
+from agentmesh.errors import BudgetExceeded, EffectNotAllowed, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.plan_cache import NO_AGENT_SECONDS, PlanCache
@@ -169,6 +169,16 @@ async def test_a_plan_that_fails_is_not_kept(catalog: Catalog) -> None:
     for _ in range(2):
         with pytest.raises(MeshError):
             await a_mesh.answered(asks())
+    assert len(a_planner.questions) == 2
+
+
+async def test_a_plan_that_changes_more_than_is_allowed_is_not_kept(catalog: Catalog) -> None:
+    a_planner = planner({"id": "a", "skill": "four__write"})
+    a_mesh = await a_mesh_with(catalog, a_planner)
+    with pytest.raises(EffectNotAllowed):
+        await a_mesh.answered(asks())
+    a_planner.steps = [ONE]
+    assert (await a_mesh.answered(asks())).outcome is RunOutcome.COMPLETE
     assert len(a_planner.questions) == 2
 
 
