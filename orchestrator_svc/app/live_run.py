@@ -26,7 +26,7 @@ class Attached:
 
     run: Run
     replayed: bool = False
-    """Whether it had ended before this caller came."""
+    """Whether it had ended before this caller repeated its request."""
 
     async def ended(self) -> Run:
         """Return the run when it has its answer.

@@ -62,7 +62,7 @@ class Runs:
             Overloaded: No new run can begin just now.
         """
         run = await self._run_for(request, deadline)
-        async with self._attachment(run) as attached:
+        async with self._attachment(run, Attached(run, replayed=True)) as attached:
             yield attached
 
     @asynccontextmanager
@@ -72,7 +72,8 @@ class Runs:
         Raises:
             RunNotFound: No such run of this caller is remembered here.
         """
-        async with self._attachment(await self.get(run_id, caller)) as attached:
+        run = await self.get(run_id, caller)
+        async with self._attachment(run, Attached(run)) as attached:
             yield attached
 
     async def plan(self, request: RunRequest, deadline: Deadline) -> tuple[Run, Catalog]:
@@ -167,9 +168,9 @@ class Runs:
         task = asyncio.create_task(self._carried_out(run, deadline), name=f"run {run.id}")
         self._live[run.id] = LiveRun(run, task)
 
-    def _attachment(self, run: Run) -> AbstractAsyncContextManager[Attached]:
+    def _attachment(self, run: Run, if_ended: Attached) -> AbstractAsyncContextManager[Attached]:
         live = self._live.get(run.id)
-        return nullcontext(Attached(run, replayed=True)) if live is None else live.attachment()
+        return nullcontext(if_ended) if live is None else live.attachment()
 
     async def _carried_out(self, run: Run, deadline: Deadline) -> None:
         try:

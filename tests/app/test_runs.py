@@ -265,6 +265,13 @@ async def test_a_repetition_of_what_has_finished_gets_its_answer(catalog: Catalo
     assert len(planner.questions) == 1
 
 
+async def test_watching_what_has_finished_is_no_repetition_of_its_request(catalog: Catalog) -> None:
+    a_mesh = await mesh(catalog, FixedPlanner([ONE]), {"one__read": answers})
+    run = await a_mesh.answered(SAME)
+    async with a_mesh.runs.watching(run.id, ANONYMOUS) as watcher:
+        assert (watcher.replayed, await watcher.ended()) == (False, run)
+
+
 async def test_after_its_time_a_repetition_is_a_new_request(catalog: Catalog) -> None:
     clock = ManualClock()
     store = MemoryRunStore(10, clock=clock, replay_seconds=5)
