@@ -10,6 +10,8 @@ from typing import Protocol
 
 import structlog
 
+from agentmesh.http.connections import Bounds
+from agentmesh.http.server import HttpServer
 from agentmesh.transport import MeshServer, Service, build_server
 from agentmesh.v1 import orchestrator_service_pb2_grpc, registry_service_pb2_grpc
 from orchestrator_svc.adapters.bm25_skill_ranker import Bm25SkillRanker
@@ -26,8 +28,7 @@ from orchestrator_svc.adapters.offline_synthesizer import OfflineSynthesizer
 from orchestrator_svc.adapters.pricing import Price
 from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.api.callers import Callers
-from orchestrator_svc.api.http.connections import Bounds
-from orchestrator_svc.api.http.server import HttpServer, build_http_server
+from orchestrator_svc.api.http.server import build_http_server
 from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
 from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health, why_not_ready
 from orchestrator_svc.api.registry_servicer import WATCH_AGENTS, RegistryServicer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agentmesh import errors
-from orchestrator_svc.api.http.asgi import Message, Receive
+from agentmesh.http.asgi import Message, Receive
 from orchestrator_svc.api.http.errors import error_of
 
 

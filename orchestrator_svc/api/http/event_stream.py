@@ -11,8 +11,8 @@ import json
 import struct
 from typing import Final
 
+from agentmesh.http.asgi import Message, Receive, Send
 from agentmesh.transport.options import MAX_MESSAGE_BYTES
-from orchestrator_svc.api.http.asgi import Message, Receive, Send
 
 CONTENT_TYPE: Final = "text/event-stream"
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Reason
+from agentmesh.http.asgi import App, Headers, Receive, Scope, Send, send_json, send_nothing
 from agentmesh.jsonvalues import JsonObject
-from orchestrator_svc.api.http.asgi import App, Headers, Receive, Scope, Send, send_json, send_nothing
 from orchestrator_svc.api.http.bodies import InTime
 from orchestrator_svc.api.http.codecs import CODECS
 from orchestrator_svc.api.http.event_stream import AsEvents, AsFrame

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from agentmesh.http.asgi import Message, Send
 from agentmesh.metadata import RUN_ID
-from orchestrator_svc.api.http.asgi import Message, Send
 
 ANY: Final = "*"
 _METHODS: Final = "GET, POST"

@@ -11,9 +11,9 @@ from typing import Unpack
 import grpc
 
 from agentmesh.errors import Reason
+from agentmesh.http.connections import Bounds
 from agentmesh.transport import MeshServer, build_server, open_channel
 from agentmesh.v1 import agent_service_pb2_grpc as pb_grpc
-from orchestrator_svc.api.http.connections import Bounds
 from orchestrator_svc.api.http.server import build_http_server
 from tests.api.http.client import Answer, post
 from tests.transport.support import SERVICE, Execute, Options, Stream, agent_service, answer_ok, one_result

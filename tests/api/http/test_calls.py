@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from agentmesh import errors
 from agentmesh.deadline import current_deadline
+from agentmesh.http.connections import Bounds
 from agentmesh.jsonvalues import OFF_LOOP_BYTES
 from agentmesh.metadata import RUN_ID
 from agentmesh.v1 import agent_service_pb2 as pb
-from orchestrator_svc.api.http.connections import Bounds
 from tests.api.http.client import CONNECT_STREAM, JSON, connected, error_in, events_in, framed, frames_in, post, request
 from tests.api.http.support import CALL, EXECUTE, EXECUTE_STREAM, two_doors, until
 from tests.transport.support import SERVICE, Context, Messages, call, progress

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from agentmesh import errors
+from agentmesh.http.connections import Bounds
 from agentmesh.transport.options import MAX_MESSAGE_BYTES
-from orchestrator_svc.api.http.connections import Bounds
 from tests.api.http.client import CONNECT_STREAM, JSON, connected, error_in, events_in, framed, get, post, request
 from tests.api.http.support import CALL, EXECUTE, EXECUTE_STREAM, two_doors
 from tests.transport.support import call
