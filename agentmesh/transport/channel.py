@@ -37,7 +37,10 @@ def open_channel(
         orchestrators: The address stands for several orchestrators, and calls go round them; see `channel_options`.
     """
     known_as = address if peer is None else peer
-    interceptors = (UnaryClientInterceptor(known_as, metadata), StreamClientInterceptor(known_as, metadata))
+    interceptors = (
+        UnaryClientInterceptor(known_as, metadata, address),
+        StreamClientInterceptor(known_as, metadata, address),
+    )
     core = channel_options(max_receive_bytes, keepalive, orchestrators=orchestrators)
     options = (*core, *proxy_options(address))
     channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)

@@ -1,4 +1,4 @@
-"""The one client interceptor: what remains of the deadline goes out, errors of our tree come back.
+"""The one client interceptor: what remains of the deadline and the trace go out, errors of our tree come back.
 
 One class for each kind of call, because grpc.aio registers an interceptor of both kinds for unary calls alone.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import grpc
 
 from agentmesh import errors
 from agentmesh.deadline import timeout_of_call
-from agentmesh.errors import Code
-from agentmesh.transport.status import from_rpc_error
+from agentmesh.errors import Code, MeshError
+from agentmesh.telemetry.rpc import SentCall, server_attributes
+from agentmesh.transport.status import code_of, from_rpc_error, reason_of
 
 _CLOSED: Final = "the connection was closed on this side"
 
@@ -37,10 +38,12 @@ class _Outgoing:
     Args:
         peer: What texts of errors call the other side.
         metadata: Sent with every call, before what the call itself brings.
+        address: What the channel is opened to.
     """
 
-    def __init__(self, peer: str, metadata: Mapping[str, str]) -> None:
+    def __init__(self, peer: str, metadata: Mapping[str, str], address: str) -> None:
         self._peer = peer
+        self._server = server_attributes(address)
         self._metadata = tuple(metadata.items())
         self._channel: Callable[[], grpc.aio.Channel | None] = _no_channel
 
@@ -48,17 +51,19 @@ class _Outgoing:
         """Tell the interceptor its channel, which is made after it."""
         self._channel = weakref.ref(channel)
 
-    def _prepared(self, details: _Details) -> _Details:
-        return grpc.aio.ClientCallDetails(
+    def _prepared(self, details: _Details) -> tuple[_Details, SentCall]:
+        timeout = timeout_of_call(self._peer, details.timeout)
+        method = cast("str | bytes", details.method)  # declared as text, and bytes
+        sent = SentCall((method if isinstance(method, str) else method.decode()).removeprefix("/"), self._server)
+        metadata = (*self._metadata, *sent.metadata().items(), *(details.metadata or ()))
+        prepared = grpc.aio.ClientCallDetails(
             method=details.method,
-            timeout=timeout_of_call(self._peer, details.timeout),
-            metadata=self._merged(details.metadata),
+            timeout=timeout,
+            metadata=grpc.aio.Metadata(*metadata),
             credentials=details.credentials,
             wait_for_ready=details.wait_for_ready,
         )
-
-    def _merged(self, own: grpc.aio.Metadata | None) -> grpc.aio.Metadata | None:
-        return grpc.aio.Metadata(*self._metadata, *(own or ())) if self._metadata else own
+        return prepared, sent
 
     def _channel_is_closed(self) -> bool:
         channel = self._channel()
@@ -80,20 +85,22 @@ class UnaryClientInterceptor(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
         self, continuation: Callable[..., Any], client_call_details: _Details, request: object
     ) -> _UnaryCall:
         """Raise MeshError where the call fails; CancelledError only where the caller is cancelled."""
-        try:
-            call: _UnaryCall = await continuation(self._prepared(client_call_details), request)
-            # The call itself: a cancellation while `call.code()` is awaited would not reach the server.
-            self._check_read(await call)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self._peer) from error
-        except grpc.aio.UsageError as error:  # the channel was closed before
-            raise self._unreachable() from error
-        except asyncio.CancelledError:
-            # This task is the interceptor's own. It is cancelled once by a caller who leaves, and once by a channel
-            # that is closed, which must not look like a cancellation to a caller who stays.
-            if self._channel_is_closed() and _cancellations() == 1:
-                raise self._unreachable() from None
-            raise
+        details, sent = self._prepared(client_call_details)
+        with _observed(sent):
+            try:
+                call: _UnaryCall = await continuation(details, request)
+                # The call itself: a cancellation while `call.code()` is awaited would not reach the server.
+                self._check_read(await call)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error, self._peer) from error
+            except grpc.aio.UsageError as error:  # the channel was closed before
+                raise self._unreachable() from error
+            except asyncio.CancelledError:
+                # This task is the interceptor's own. It is cancelled once by a caller who leaves, and once by a channel
+                # that is closed, which must not look like a cancellation to a caller who stays.
+                if self._channel_is_closed() and _cancellations() == 1:
+                    raise self._unreachable() from None
+                raise
         return call
 
 
@@ -104,23 +111,54 @@ class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
         self, continuation: Callable[..., Any], client_call_details: _Details, request: object
     ) -> AsyncIterator[Any]:
         """Return the messages; reading them raises MeshError where the call fails."""
+        details, sent = self._prepared(client_call_details)
         try:
-            call: _StreamCall = await continuation(self._prepared(client_call_details), request)
+            call: _StreamCall = await continuation(details, request)
         except grpc.aio.UsageError as error:
-            raise self._unreachable() from error
-        return self._messages(call)
+            with _observed(sent):
+                raise self._unreachable() from error
+        call.add_done_callback(lambda ended: _note_cancelled(sent, ended))
+        return self._messages(call, sent)
 
-    async def _messages(self, call: _StreamCall) -> AsyncIterator[Any]:
-        try:
-            async for message in call:
-                self._check_read(message)
-                yield message
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self._peer) from error
-        except asyncio.CancelledError:
-            if self._channel_is_closed() and _cancellations() == 0:  # this task is the reader's
-                raise self._unreachable() from None
-            raise
+    async def _messages(self, call: _StreamCall, sent: SentCall) -> AsyncIterator[Any]:
+        with _observed(sent):
+            try:
+                async for message in call:
+                    self._check_read(message)
+                    yield message
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error, self._peer) from error
+            except asyncio.CancelledError:
+                if self._channel_is_closed() and _cancellations() == 0:  # this task is the reader's
+                    raise self._unreachable() from None
+                raise
+
+
+@contextmanager
+def _observed(sent: SentCall) -> Iterator[None]:
+    """Note how the call ended, by what leaves the block."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        sent.end(Code.CANCELLED)
+        raise
+    except MeshError as error:
+        sent.end(code_of(error), str(reason_of(error)))
+        raise
+    except GeneratorExit:  # whoever read it has enough
+        sent.end_on_purpose()
+        raise
+    finally:
+        sent.end(Code.OK)
+
+
+def _note_cancelled(sent: SentCall, ended: grpc.aio.Call) -> None:
+    """For a stream that is left while nobody waits for its next message: by a task that is cancelled, or on purpose."""
+    if ended.cancelled():
+        if _cancellations():
+            sent.end(Code.CANCELLED)
+        else:
+            sent.end_on_purpose()
 
 
 @asynccontextmanager

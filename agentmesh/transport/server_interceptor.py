@@ -1,4 +1,4 @@
-"""The one server interceptor: request checks, deadline, errors to statuses, call log.
+"""The one server interceptor: request checks, deadline, errors to statuses, call log, span and duration.
 
 One and not five, because each costs every call (benchmarks/transport.py). It takes the deserializer of a method away
 and parses inside its own `try`: what does not parse would otherwise be answered past every interceptor, with the text
@@ -23,11 +23,14 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 from google.rpc import status_pb2
+from opentelemetry import trace
 
 from agentmesh import errors
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
+from agentmesh.telemetry.rpc import ServedCall
+from agentmesh.telemetry.spans import record_bug
 from agentmesh.transport.calls import Call
 from agentmesh.transport.door import Door
 from agentmesh.transport.requests import RequestReader
@@ -45,13 +48,15 @@ _Behavior = Callable[[Message, Call], Any]
 class WireProtocol:
     """What differs between the protocols that a call may come in by."""
 
+    name: str
+    """In telemetry, as the conventions have it."""
     ends_calls: bool
     """Whether it ends a call at the caller's deadline by itself."""
     off_loop_bytes: float
     """Messages of more bytes than this are parsed and serialized in a thread, because that takes long."""
 
 
-GRPC: Final = WireProtocol(ends_calls=True, off_loop_bytes=math.inf)
+GRPC: Final = WireProtocol("grpc", ends_calls=True, off_loop_bytes=math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         code = Code.OK
         error: MeshError | None = None
         answer: bytes | None = None
+        observed = ServedCall(method.name, method.protocol.name, context.invocation_metadata())
         try:
             await self._door.enter(method.name)
             request = await self._read(method, serialized)
@@ -178,6 +184,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 code = _code_that_is_set(context)
         finally:
             _log_call(method, code, error, started, context)
+            observed.end(code, "" if error is None else str(reason_of(error)))
         return answer
 
 
@@ -252,6 +259,7 @@ def _as_mesh_error(raised: BaseException, method: _Method) -> MeshError:
         return raised
     if isinstance(raised, grpc.aio.AioRpcError):
         return from_rpc_error(raised, "a service behind this one")
+    record_bug(trace.get_current_span(), raised)
     internal = as_internal(raised)
     _log.error("unexpected error", method=method.name, incident=close_incident(raised), exc_info=raised)
     return internal

@@ -21,7 +21,7 @@ Serve = Callable[[bytes, Call], Awaitable[bytes | None]]
 """Takes a request, gives the answer if it is not a stream; raises AbortError when the call has failed."""
 Guard = Callable[[str, Handler, WireProtocol], Handler]
 
-_HTTP: Final = WireProtocol(ends_calls=False, off_loop_bytes=OFF_LOOP_BYTES)
+_HTTP: Final = WireProtocol("connectrpc", ends_calls=False, off_loop_bytes=OFF_LOOP_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,93 @@
+"""Spans over the API of OpenTelemetry: without its SDK, which only a process sets up, they cost next to nothing.
+
+Nothing that somebody asked, answered or sent is in a span, unless `capture_content` allows it: what says how a span
+ended comes from closed sets of words.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from agentmesh.telemetry import names
+
+TRACER: Final = trace.get_tracer(names.SCOPE)
+"""Of every span; it finds the provider that the process sets up later."""
+
+_RECORDED: Final = "_agentmesh_recorded"
+
+
+class _Content:
+    """Whether content may be captured; one for the process."""
+
+    captured = False
+
+
+def capture_content(*, captured: bool) -> None:
+    """Say whether questions, answers, prompts, arguments, results and texts of errors go into telemetry."""
+    _Content.captured = captured
+
+
+def captures_content() -> bool:
+    """Whether they may; not by default."""
+    return _Content.captured
+
+
+@contextmanager
+def span(
+    name: str,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Mapping[str, AttributeValue] | None = None,
+    links: Sequence[SpanContext] = (),
+) -> Iterator[Span]:
+    """Have a span as the current one while the block lasts; how it ended is for the block to say."""
+    with TRACER.start_as_current_span(
+        name,
+        kind=kind,
+        attributes=attributes,
+        links=[Link(context) for context in links],
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as started:
+        yield started
+
+
+def failed(ended: Span, error_type: str) -> None:
+    """Mark a span as an error.
+
+    Args:
+        ended: The span.
+        error_type: A reason, a code, or the name of a class of exceptions; never a text.
+    """
+    ended.set_status(Status(StatusCode.ERROR, error_type))
+    ended.set_attribute(names.ERROR_TYPE, error_type)
+
+
+def record_bug(ended: Span, raised: BaseException) -> None:
+    """Record an exception that nobody expected: its type and the lines that it came through, once, however far it goes.
+
+    What it says may quote what somebody sent.
+    """
+    if not ended.is_recording() or getattr(raised, _RECORDED, False):
+        return
+    setattr(raised, _RECORDED, True)
+    attributes = {
+        names.EXCEPTION_TYPE: type(raised).__qualname__,
+        names.EXCEPTION_STACKTRACE: "".join(traceback.format_tb(raised.__traceback__)),
+    }
+    if captures_content():
+        attributes[names.EXCEPTION_MESSAGE] = str(raised)
+    ended.add_event(names.EXCEPTION_EVENT, attributes)
+
+
+def current_trace_id() -> str:
+    """Return the id of the trace that the current span belongs to, 32 hex digits; empty outside of one."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
