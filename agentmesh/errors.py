@@ -22,7 +22,7 @@
     └── ServerError             our fault
         └── ModelPlanInvalid    Internal
 
-Which canonical code and reason each has on the wire is said once, in `agentmesh.transport.status`.
+Which canonical code and reason each has on the wire is said once, in `agentmesh.reasons`.
 This module is pure: no I/O, no gRPC, no generated code. The enums equal those of errors.proto; a test compares them.
 """
 

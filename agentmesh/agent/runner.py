@@ -14,7 +14,7 @@ from agentmesh.agent.call import Call, set_current_call
 from agentmesh.agent.results import Written
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
-from agentmesh.transport import code_of, reason_of
+from agentmesh.reasons import code_of, reason_of
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")
 

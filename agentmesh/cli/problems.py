@@ -7,7 +7,7 @@ from typing import Final
 from agentmesh import errors
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.errors import Code, MeshError
-from agentmesh.transport.status import code_of, reason_of
+from agentmesh.reasons import code_of, reason_of
 
 # The first that matches counts.
 _ADVICE: Final[tuple[tuple[type[MeshError], str], ...]] = (

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agentmesh.transport.listen import CannotListen
     from agentmesh.transport.server import MeshServer, Service, build_server
     from agentmesh.transport.signals import run_until_signal
-    from agentmesh.transport.status import code_of, from_rpc_error, from_status, reason_of, to_status
+    from agentmesh.transport.status import from_rpc_error, from_status, to_status
     from agentmesh.transport.structs import (
         from_struct,
         from_struct_off_loop,
@@ -27,7 +27,6 @@ __all__ = [
     "MeshServer",
     "Service",
     "build_server",
-    "code_of",
     "from_rpc_error",
     "from_status",
     "from_struct",
@@ -35,7 +34,6 @@ __all__ = [
     "from_value",
     "open_channel",
     "reading",
-    "reason_of",
     "run_until_signal",
     "to_status",
     "to_struct",
@@ -49,7 +47,7 @@ _MODULES = {
     "listen": ("CannotListen",),
     "server": ("MeshServer", "Service", "build_server"),
     "signals": ("run_until_signal",),
-    "status": ("code_of", "from_rpc_error", "from_status", "reason_of", "to_status"),
+    "status": ("from_rpc_error", "from_status", "to_status"),
     "structs": (
         "from_struct",
         "from_struct_off_loop",

@@ -16,8 +16,9 @@ import grpc
 from agentmesh import errors
 from agentmesh.deadline import timeout_of_call
 from agentmesh.errors import Code, MeshError
+from agentmesh.reasons import code_of, reason_of
 from agentmesh.telemetry.rpc import SentCall, server_attributes
-from agentmesh.transport.status import code_of, from_rpc_error, reason_of
+from agentmesh.transport.status import from_rpc_error
 
 _CLOSED: Final = "the connection was closed on this side"
 

@@ -29,13 +29,14 @@ from agentmesh import errors
 from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
+from agentmesh.reasons import code_of, reason_of
 from agentmesh.telemetry.rpc import ServedCall
 from agentmesh.telemetry.spans import record_bug
 from agentmesh.transport.calls import Call
 from agentmesh.transport.door import Door
 from agentmesh.transport.requests import RequestReader
 from agentmesh.transport.sending import send_message, send_status
-from agentmesh.transport.status import code_of, from_rpc_error, reason_of, to_status
+from agentmesh.transport.status import from_rpc_error, to_status
 
 _log = structlog.get_logger(scope="agentmesh.rpc")
 

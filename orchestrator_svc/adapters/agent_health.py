@@ -10,7 +10,8 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from agentmesh.errors import Code, DeadlineExceeded, MeshError, RunCancelled, Unreachable
-from agentmesh.transport import code_of, reading
+from agentmesh.reasons import code_of
+from agentmesh.transport import reading
 
 ANSWER_SECONDS: Final = 1.0
 """An agent that is at work answers a question for its health within milliseconds."""

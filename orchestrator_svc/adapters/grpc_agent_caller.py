@@ -15,7 +15,8 @@ from agentmesh import errors
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline, timeout_of_call
 from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
-from agentmesh.transport import code_of, from_struct_off_loop, reading, reason_of, to_struct
+from agentmesh.reasons import code_of, reason_of
+from agentmesh.transport import from_struct_off_loop, reading, to_struct
 from agentmesh.transport.details import STATUS_KEY, cut
 from agentmesh.transport.status import is_of_the_core
 from agentmesh.v1 import agent_service_pb2 as pb

@@ -12,7 +12,8 @@ from agentmesh.card_messages import card_to_json
 from agentmesh.cards import MAX_CARD_BYTES
 from agentmesh.errors import AddressUnreachable, Code, MeshError, RemoteError
 from agentmesh.jsonvalues import JsonObject
-from agentmesh.transport import code_of, open_channel
+from agentmesh.reasons import code_of
+from agentmesh.transport import open_channel
 from agentmesh.transport.options import ANY_SERVER
 from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc
 

@@ -20,7 +20,7 @@ from agentmesh.cards import skill_digest
 from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
 from agentmesh.jsonvalues import Json
-from agentmesh.transport.status import code_of, reason_of
+from agentmesh.reasons import code_of, reason_of
 from agentmesh.transport.structs import from_struct
 from agentmesh.v1 import agent_service_pb2, card_pb2, usage_pb2
 from tests.agent.conftest import Serve, new_agent, refusal

@@ -16,7 +16,8 @@ from agentmesh import errors, metadata
 from agentmesh.agent import current_call, progress, report_usage
 from agentmesh.errors import Code, MeshError, Reason
 from agentmesh.jsonvalues import JsonObject
-from agentmesh.transport import code_of, from_struct, reason_of
+from agentmesh.reasons import code_of, reason_of
+from agentmesh.transport import from_struct
 from agentmesh.v1 import agent_service_pb2, usage_pb2
 from tests.agent.conftest import Serve, Served, new_agent
 

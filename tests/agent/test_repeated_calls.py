@@ -20,7 +20,8 @@ from agentmesh.agent.skill import define_skill
 from agentmesh.agent.threads import Threads
 from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
-from agentmesh.transport import Service, build_server, code_of, from_struct, open_channel, reason_of, to_struct
+from agentmesh.reasons import code_of, reason_of
+from agentmesh.transport import Service, build_server, from_struct, open_channel, to_struct
 from agentmesh.v1 import agent_service_pb2, usage_pb2
 from agentmesh.v1.agent_service_pb2_grpc import AgentStub, add_AgentServicer_to_server
 from tests.agent.conftest import Serve, Served, new_agent, refusal

@@ -10,7 +10,7 @@ from agentmesh import errors
 from agentmesh.cards import Effect
 from agentmesh.deadline import HOP_MARGIN_SECONDS
 from agentmesh.errors import Code, MeshError
-from agentmesh.transport import code_of
+from agentmesh.reasons import code_of
 from orchestrator_svc.app.ports.agent_caller import CallFailed
 from orchestrator_svc.app.retry import NoRetry, Retries, Retry, RetryBudget, RetryPolicy
 from tests.app.conftest import skill

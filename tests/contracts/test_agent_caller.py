@@ -18,7 +18,7 @@ from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, MeshError, Violation, ViolationReason
 from agentmesh.jsonvalues import JsonObject
-from agentmesh.transport import code_of, reason_of
+from agentmesh.reasons import code_of, reason_of
 from orchestrator_svc.adapters.grpc_agent_caller import GrpcAgentCaller
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
 from orchestrator_svc.adapters.system_clock import SystemClock

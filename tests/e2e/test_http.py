@@ -19,7 +19,8 @@ from agentmesh.client.wire_json import message_json
 from agentmesh.errors import Code, MeshError
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.metadata import RUN_ID
-from agentmesh.transport import code_of, from_rpc_error
+from agentmesh.reasons import code_of
+from agentmesh.transport import from_rpc_error
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import registry_service_pb2, registry_service_pb2_grpc
 from tests.api.http.client import JSON, connected, events_in, get, post, request

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from agentmesh.deadline import Deadline
 from agentmesh.errors import Code, DeadlineExceeded, MeshError, NoEndpoint, SkillNotFound, Unreachable
 from agentmesh.jsonvalues import JsonObject
-from agentmesh.transport import code_of, reason_of
+from agentmesh.reasons import code_of, reason_of
 from orchestrator_svc.app.ledger import NOTHING_SPENT, AgentSpending
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentReply, CallFailed, CallWatcher
 

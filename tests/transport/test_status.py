@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from agentmesh import errors
 from agentmesh.errors import Code, MeshError, Reason, Violation, ViolationReason
-from agentmesh.transport import code_of, from_rpc_error, from_status, open_channel, reason_of, to_status
+from agentmesh.reasons import TABLE, code_of, reason_of
+from agentmesh.transport import from_rpc_error, from_status, open_channel, to_status
 from agentmesh.transport.details import MAX_TRAILER_BYTES, STATUS_KEY, trailer_bytes
-from agentmesh.transport.status import TABLE
 from agentmesh.v1 import agent_service_pb2 as pb
 from agentmesh.v1 import agent_service_pb2_grpc as pb_grpc
 from agentmesh.v1 import errors_pb2

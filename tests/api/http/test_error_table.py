@@ -6,7 +6,7 @@ import pytest
 
 from agentmesh import errors
 from agentmesh.errors import MeshError
-from agentmesh.transport.status import TABLE
+from agentmesh.reasons import TABLE
 from agentmesh.v1 import agent_service_pb2 as pb
 from tests.api.http.client import CONNECT_STREAM, connected, error_in, events_in, framed, frames_in
 from tests.api.http.support import CALL, EXECUTE_STREAM, TwoDoors, two_doors
