@@ -1,4 +1,4 @@
-"""Logs: JSON lines with the ids that are bound (`structlog.contextvars.bind_contextvars(run_id=...)`).
+"""Logs: JSON lines with the ids that are bound (`structlog.contextvars.bind_contextvars(run_id=...)`) and of the span.
 
 Call it once, in the main of a process; without it structlog prints for people.
 """
@@ -11,6 +11,7 @@ import sys
 from typing import Final, TextIO
 
 import structlog
+from opentelemetry import trace
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -18,8 +19,9 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None:
     """Write everything, also what libraries log through `logging`, as JSON lines.
 
-    A line has `event`, `level`, `scope` (of a library `logger`), `timestamp` (UTC, ISO 8601), what is bound, and for an
-    exception its traceback as text. A line that cannot be written is lost: nothing fails because nobody reads.
+    A line has `event`, `level`, `scope` (of a library `logger`), `timestamp` (UTC, ISO 8601), what is bound, within a
+    span `trace_id` and `span_id` (hex, as collectors show them), and for an exception its traceback as text. A line
+    that cannot be written is lost: nothing fails because nobody reads.
 
     Args:
         level: One of `LEVELS`; what is below it is not written.
@@ -34,6 +36,7 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     target = stream or sys.stdout
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_span,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -55,6 +58,15 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     from_libraries = max(number, logging.WARNING)
     handler.setLevel(from_libraries)  # a library may set a lower level for its own logger
     logging.basicConfig(level=from_libraries, handlers=[handler], force=True)
+
+
+def _add_span(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of the span within which the line is written; where the SDK is not set up, of the caller's, if it sent one."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid and "trace_id" not in line:
+        line["trace_id"] = trace.format_trace_id(span.trace_id)
+        line["span_id"] = trace.format_span_id(span.span_id)
+    return line
 
 
 class _Lines:

@@ -75,3 +75,33 @@ def test_nothing_fails_because_nobody_reads() -> None:
 def test_another_level_is_refused() -> None:
     with pytest.raises(ValueError, match="'loud' is no log level: debug, info, warning, error, critical"):
         configure_logs(level="loud")
+
+
+IN_A_SPAN = """
+from opentelemetry import trace
+context = trace.SpanContext(0x5b8aa5a2d2c872e8321cf37308d69df2, 0x051581bf3cb55c13, is_remote=False)
+span = trace.use_span(trace.NonRecordingSpan(context))
+"""
+
+
+def test_a_line_within_a_span_has_its_ids_also_that_of_a_library() -> None:
+    lines = logged(IN_A_SPAN + "with span:\n  log.info('ours')\n  logging.getLogger('lib').warning('theirs')")
+    assert [(line["event"], line["trace_id"], line["span_id"]) for line in lines] == [
+        ("ours", "5b8aa5a2d2c872e8321cf37308d69df2", "051581bf3cb55c13"),
+        ("theirs", "5b8aa5a2d2c872e8321cf37308d69df2", "051581bf3cb55c13"),
+    ]
+
+
+def test_a_line_outside_of_spans_has_no_ids_of_one() -> None:
+    lines = logged(IN_A_SPAN + "with span:\n  pass\nlog.info('ours')\nlogging.getLogger('lib').warning('theirs')")
+    assert [line.keys() & {"trace_id", "span_id"} for line in lines] == [set(), set()]
+
+
+def test_ids_that_a_line_brings_are_not_replaced() -> None:
+    (line,) = logged(IN_A_SPAN + "with span:\n  log.info('of another', trace_id='t1', span_id='s1')")
+    assert (line["trace_id"], line["span_id"]) == ("t1", "s1")
+
+
+def test_the_ids_need_no_sdk() -> None:
+    (line,) = logged("log.info('loaded', sdk='opentelemetry.sdk' in sys.modules)")
+    assert line["sdk"] is False
