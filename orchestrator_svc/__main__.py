@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import os
 import sys
 
@@ -11,6 +12,7 @@ import structlog
 from agentmesh.event_loop import loop_factory
 from agentmesh.grpc_core_log import silence
 from agentmesh.telemetry.logs import configure_logs
+from agentmesh.telemetry.setup import set_up_telemetry
 from orchestrator_svc.config import ConfigInvalid, LoadedConfig, read_config
 
 _log = structlog.get_logger("orchestrator_svc")
@@ -48,9 +50,14 @@ def main() -> int:
     configure_logs(level=loaded.config.log_level)
     from agentmesh.transport import CannotListen  # noqa: PLC0415 - the core of gRPC reads the variable when it comes
 
+    version = importlib.metadata.version("agentmesh")
+    telemetry = set_up_telemetry("orchestrator", loaded.telemetry, service_version=version)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_serve(loaded))
+            try:
+                runner.run(_serve(loaded))
+            finally:  # before the runner is left, which waits for threads
+                telemetry.close()
     except CannotListen as error:
         sys.stderr.write(f"{error}\n")
         return 1

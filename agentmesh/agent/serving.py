@@ -1,4 +1,4 @@
-"""An agent as the main of a process: settings, logs, event loop, signals, exit code."""
+"""An agent as the main of a process: settings, logs, telemetry, event loop, signals, exit code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from agentmesh.agent.settings import Settings, read_settings
 from agentmesh.env import EnvironmentInvalid
 from agentmesh.event_loop import loop_factory
 from agentmesh.telemetry.logs import configure_logs
+from agentmesh.telemetry.setup import Telemetry, set_up_telemetry
 from agentmesh.transport import CannotListen, MeshServer, run_until_signal
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")
@@ -36,7 +37,8 @@ def serve_until_signal(program: Program) -> None:
     try:
         settings = read_settings(os.environ)
         configure_logs(level=settings.log_level)
-        _run(_serve(program, settings))
+        telemetry = set_up_telemetry(name, settings.telemetry, service_version=program.card.version)
+        _run(_serve(program, settings), telemetry)
     except EnvironmentInvalid as error:
         raise SystemExit(
             "\n".join([f"agent {name}: the settings are wrong", *(f"  {p}" for p in error.problems)])
@@ -57,8 +59,8 @@ async def _serve(program: Program, settings: Settings) -> None:
     _log.info("ended", agent=program.card.name)
 
 
-def _run(life: Coroutine[None, None, None]) -> None:
-    """Run it to its end; what skills left behind holds the process up for 2 s at most."""
+def _run(life: Coroutine[None, None, None], telemetry: Telemetry) -> None:
+    """Run it to its end; what skills left behind holds the process up for 2 s at most, and telemetry as long."""
     watchdog: threading.Timer | None = None
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -67,6 +69,7 @@ def _run(life: Coroutine[None, None, None]) -> None:
                 runner.run(life)
                 code = 0
             finally:  # leaving the runner waits for every task, and for the threads of the loop's executor
+                telemetry.close()
                 watchdog = threading.Timer(_LEFTOVERS_SECONDS, _exit, [code])
                 watchdog.daemon = True
                 watchdog.start()

@@ -10,6 +10,7 @@ from agentmesh.addresses import read_target
 from agentmesh.agent.running import DEFAULT_GRACE_SECONDS, Options
 from agentmesh.env import Environment
 from agentmesh.telemetry.logs import LEVELS
+from agentmesh.telemetry.setup import NOTHING, TelemetrySettings, read_telemetry
 
 DEFAULT_ORCHESTRATOR: Final = "127.0.0.1:50051"
 _DEFAULT_TTL_SECONDS: Final = 15.0
@@ -21,10 +22,11 @@ class Settings:
 
     options: Options
     log_level: str
+    telemetry: TelemetrySettings = NOTHING
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read AGENTMESH_*.
+    """Read AGENTMESH_*, and of telemetry OTEL_* (`agentmesh.telemetry.setup.reading`).
 
     ORCHESTRATOR_ADDRESS: where to register; several as `agentmesh.addresses` has them (127.0.0.1:50051). AGENT_LISTEN:
     `host:port`, port 0 is chosen by the kernel (127.0.0.1:0). AGENT_ADVERTISE: the address to register (where it
@@ -51,5 +53,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         read_target(options.orchestrator or "")
     except ValueError as error:
         env.problem("AGENTMESH_ORCHESTRATOR_ADDRESS", str(error))
+    telemetry = read_telemetry(env)
     env.check()
-    return Settings(options, log_level)
+    return Settings(options, log_level, telemetry)

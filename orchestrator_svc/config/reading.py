@@ -15,6 +15,8 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from agentmesh.env import EnvironmentInvalid
+from agentmesh.telemetry.setup import NOTHING, TelemetrySettings, read_telemetry_settings
 from orchestrator_svc.config.addresses import without_password
 from orchestrator_svc.config.allowed import allowed
 from orchestrator_svc.config.file import FileInvalid, read_file
@@ -62,6 +64,8 @@ class LoadedConfig:
     """Field -> the variable, or the file, that set it; a field that is not here has its default."""
     warnings: tuple[str, ...]
     """To be logged once, at the start."""
+    telemetry: TelemetrySettings
+    """Of OTEL_*, which no field and no file has: every process of a mesh reads the same."""
 
 
 def read_config(environment: Mapping[str, str]) -> LoadedConfig:
@@ -71,7 +75,7 @@ def read_config(environment: Mapping[str, str]) -> LoadedConfig:
         environment: Names and values, as of the process; tests pass a dict.
 
     Raises:
-        ConfigInvalid: With every problem.
+        ConfigInvalid: With every problem, those of OTEL_* among them.
     """
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
     values: dict[str, object] = {}
@@ -97,9 +101,19 @@ def read_config(environment: Mapping[str, str]) -> LoadedConfig:
     problems += unknown_problems
     config, invalid_values = _validated(values, sources)
     problems += invalid_values
+    telemetry, telemetry_problems = _telemetry(environment)
+    problems += telemetry_problems
     if config is None or problems:
         raise ConfigInvalid(tuple(dict.fromkeys(problems)))
-    return LoadedConfig(config, sources, (*warnings, *_doubts(config, sources)))
+    return LoadedConfig(config, sources, (*warnings, *_doubts(config, sources)), telemetry)
+
+
+def _telemetry(environment: Mapping[str, str]) -> tuple[TelemetrySettings, tuple[Problem, ...]]:
+    try:
+        return read_telemetry_settings(environment), ()
+    except EnvironmentInvalid as invalid:
+        parts = (problem.partition(": ") for problem in invalid.problems)
+        return NOTHING, tuple(Problem(name, message) for name, _, message in parts)
 
 
 def _validated(values: Mapping[str, object], sources: Mapping[str, str]) -> tuple[Config | None, tuple[Problem, ...]]:
