@@ -327,6 +327,7 @@ def _minds(config: Config) -> Minds:
             for model, price in config.llm_prices.items()
         },
         result_cap_bytes=config.llm_result_cap_bytes,
+        trace_context=config.llm_trace_context,
     )
     client = OpenAiClient(settings)
     return Minds(OpenAiPlanner(client), OpenAiSynthesizer(client, settings), client.close)

@@ -71,6 +71,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENTMESH_LLM_MAX_ATTEMPTS": "2",
         "AGENTMESH_LLM_PRICES": '{"first": {"input_per_million": 1, "output_per_million": 2.5}}',
         "AGENTMESH_LLM_RESULT_CAP_BYTES": "1024",
+        "AGENTMESH_LLM_TRACE_CONTEXT": "1",
     }
     azure = {"AGENTMESH_LLM_AZURE_ENDPOINT", "AGENTMESH_LLM_AZURE_DEPLOYMENT", "AGENTMESH_LLM_AZURE_API_VERSION"}
     loaded = read_config(environment)

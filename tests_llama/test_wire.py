@@ -83,12 +83,12 @@ async def test_no_request_uses_more_than_a_budget_claims_for_it(llama: str, data
         for tool in Toolbox().tools(CATALOG)
     ]
     body: JsonObject = {
-        "messages": conversation(ROUTE, (), data), "tools": functions, "stream_options": {"include_usage": True},
+        "messages": conversation(ROUTE.text, (), data), "tools": functions, "stream_options": {"include_usage": True},
     }  # fmt: skip
     ledger = Ledger(run_id="budgeted", budget=Budget(tokens=20_000))
     client = OpenAiClient(settings)
     try:
-        assert [piece async for piece in client.stream(body, ledger, Deadline.after(SECONDS))]
+        assert [piece async for piece in client.stream(ROUTE, body, ledger, Deadline.after(SECONDS))]
     finally:
         await client.close()
     assert 100 < ledger.input_tokens <= most_prompt_tokens(body)

@@ -49,6 +49,8 @@ class Failure:
     """False if the parameter was only guessed from the provider's words."""
     charged: bool = True
     """False if the provider refused before a model began, so that nothing was used."""
+    error_type: str = "_OTHER"
+    """For telemetry: the HTTP status, or a word of ours; never the provider's."""
 
 
 class Attempts:
@@ -72,6 +74,11 @@ class Attempts:
     def model(self) -> str:
         """The model to ask now."""
         return self._models[0]
+
+    @property
+    def number(self) -> int:
+        """Which request the next one is, from 1."""
+        return self._sent + 1
 
     @property
     def last(self) -> bool:

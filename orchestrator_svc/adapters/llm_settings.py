@@ -11,6 +11,7 @@ from typing import Final
 from orchestrator_svc.adapters.pricing import Price
 
 _KEY: Final = re.compile(r"[!-~]+")
+_OPENAI: Final = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class LlmSettings:
     """Most of one step's result that is sent for writing the answer, as JSON."""
     results_cap_bytes: int = 131_072
     """Most of all results together; many large ones get an equal share each."""
+    trace_context: bool = False
+    """Whether the provider is told which trace a request belongs to, and the baggage of the trace."""
 
     def __post_init__(self) -> None:
         if not self.models or self.max_attempts < 1:
@@ -63,6 +66,11 @@ class LlmSettings:
                 "with azure_deployment there is one model; to fall back from one deployment to another, leave it out "
                 "and list the deployments as models"
             )
+
+    @property
+    def url(self) -> str:
+        """Where the provider is."""
+        return self.azure_endpoint or self.base_url or _OPENAI
 
     @property
     def limit_parameters(self) -> tuple[str, ...]:

@@ -17,10 +17,11 @@ from agentmesh.deadline import Deadline
 from agentmesh.errors import LlmUnavailable
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.llm_settings import LlmSettings
+from orchestrator_svc.adapters.llm_telemetry import LlmTelemetry
 from orchestrator_svc.adapters.openai_completion import Completion
 from orchestrator_svc.adapters.openai_replies import LENGTH, Reply
 from orchestrator_svc.adapters.openai_requests import OpenAiRequests, RequestFailed
-from orchestrator_svc.adapters.prompts import CUT_NOTE
+from orchestrator_svc.adapters.prompts import CUT_NOTE, Prompt
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.synthesizer import Restart
 
@@ -47,6 +48,7 @@ class OpenAiClient:
         self._sleep = sleep
         self._jitter = jitter
         self._requests = OpenAiRequests(settings, now)
+        self._telemetry = LlmTelemetry(settings)
         self._refused: dict[str, frozenset[str]] = {}
 
     @property
@@ -59,10 +61,11 @@ class OpenAiClient:
         """Close the connections."""
         await self._requests.close()
 
-    async def complete(self, body: JsonObject, ledger: Ledger, deadline: Deadline) -> Reply:
+    async def complete(self, prompt: Prompt, body: JsonObject, ledger: Ledger, deadline: Deadline) -> Reply:
         """Return one whole reply.
 
         Args:
+            prompt: The system message in the body.
             body: The request without a model; what a model does not take is left out of it.
             ledger: Where the completion is claimed, and each request and its tokens are recorded.
             deadline: When the reply must be there.
@@ -72,22 +75,27 @@ class OpenAiClient:
             LlmRefused: The provider, or the model, refused for good.
             BudgetExceeded: The budget of the run does not allow the next request.
         """
-        completion = self._begin(body, ledger, deadline)
+        completion = self._begin(prompt, body, ledger, deadline)
         while True:
             try:
-                reply = await self._requests.whole(completion.next_request())
-                completion.record(reply)
-                return completion.accepted(reply)
+                request = completion.next_request()
+                with self._telemetry.chat(request) as chat:
+                    reply = await self._requests.whole(request, chat.headers)
+                    chat.replied(reply)
+                    completion.record(reply)
+                    return completion.accepted(reply)
             except RequestFailed as failed:
                 failure = failed.failure
             await self._pause(completion.pause_after(failure))
 
-    async def stream(self, body: JsonObject, ledger: Ledger, deadline: Deadline) -> AsyncGenerator[str | Restart, None]:
+    async def stream(
+        self, prompt: Prompt, body: JsonObject, ledger: Ledger, deadline: Deadline
+    ) -> AsyncGenerator[str | Restart, None]:
         """Yield the text of one reply as it comes; a `Restart` voids the pieces before it.
 
         Arguments and errors are those of `complete`. An answer that the model could not finish says so at its end.
         """
-        completion = self._begin({**body, "stream": True}, ledger, deadline)
+        completion = self._begin(prompt, {**body, "stream": True}, ledger, deadline)
         while True:
             given = False
             try:
@@ -110,24 +118,29 @@ class OpenAiClient:
 
     async def _texts(self, completion: Completion) -> AsyncGenerator[str, None]:
         end, empty = Reply(), True
-        async with aclosing(self._requests.pieces(completion.next_request())) as pieces:
-            async for piece in pieces:
-                end = end.followed_by(piece)
-                if piece.text:
-                    empty = empty and piece.text.isspace()
-                    yield piece.text
-        completion.record(end)
-        completion.accepted(replace(end, flaw="empty") if empty else end)
+        request = completion.next_request()
+        with self._telemetry.chat(request) as chat:
+            async with aclosing(self._requests.pieces(request, chat.headers)) as pieces:
+                async for piece in pieces:
+                    chat.came(piece)
+                    end = end.followed_by(piece)
+                    if piece.text:
+                        empty = empty and piece.text.isspace()
+                        yield piece.text
+            chat.replied(end)
+            completion.record(end)
+            completion.accepted(replace(end, flaw="empty") if empty else end)
         if end.finish == LENGTH:
             yield CUT_NOTE
 
-    def _begin(self, body: JsonObject, ledger: Ledger, deadline: Deadline) -> Completion:
+    def _begin(self, prompt: Prompt, body: JsonObject, ledger: Ledger, deadline: Deadline) -> Completion:
         if deadline.expired:
             raise LlmUnavailable("no time was left to ask a language model")
         return Completion(
             settings=self._settings,
             jitter=self._jitter,
             refused=self._refused,
+            prompt=prompt,
             body=body,
             ledger=ledger,
             deadline=deadline,

@@ -18,6 +18,7 @@ from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.openai_replies import LENGTH, Reply
 from orchestrator_svc.adapters.openai_requests import Request, RequestFailed
 from orchestrator_svc.adapters.pricing import Price, Tokens, cost_usd, price_of
+from orchestrator_svc.adapters.prompts import Prompt
 from orchestrator_svc.app.ledger import Ledger, RequestClaim
 
 _LEAST_SILENCE_SECONDS: Final = 15.0
@@ -32,6 +33,7 @@ class Completion:
         settings: The provider and its models.
         jitter: Gives a number from 0 up to 1, to spread the pauses.
         refused: What each model does not take; what is learnt is added.
+        prompt: The system message in the body.
         body: The request without a model; what a model does not take is left out of it.
         ledger: Where the completion and each request are claimed, and what they used is recorded.
         deadline: When the reply must be there.
@@ -46,6 +48,7 @@ class Completion:
         settings: LlmSettings,
         jitter: Callable[[], float],
         refused: dict[str, frozenset[str]],
+        prompt: Prompt,
         body: JsonObject,
         ledger: Ledger,
         deadline: Deadline,
@@ -54,6 +57,7 @@ class Completion:
         ledger.claim_completion()
         self._settings = settings
         self._refused = refused
+        self._prompt = prompt
         self._body = body
         self._ledger = ledger
         self._deadline = deadline
@@ -78,7 +82,7 @@ class Completion:
         self._allowance = self._allowed(body)
         if limit is not None and self._allowance.reply_tokens is not None:
             body[limit] = self._allowance.reply_tokens
-        return Request(body, self._id, self._deadline, self._silence())
+        return Request(self._prompt, body, self._id, self._attempts.number, self._deadline, self._silence())
 
     def record(self, reply: Reply) -> None:
         """Add what a reply used, whether it can be used or not."""
@@ -94,11 +98,13 @@ class Completion:
             RequestFailed: It cannot be used.
         """
         if reply.refused:
-            raise RequestFailed(Failure(Kind.FINAL, "it declined to", reply.refusal or reply.finish))
+            said = reply.refusal or reply.finish
+            raise RequestFailed(Failure(Kind.FINAL, "it declined to", said, error_type="declined"))
         if reply.flaw and reply.finish == LENGTH and self._allowance.limited_by:
             raise self._allowance.too_short()
         if reply.flaw:
-            raise RequestFailed(Failure(Kind.TRANSIENT, f"its reply cannot be used ({reply.flaw})"))
+            flaw = f"its reply cannot be used ({reply.flaw})"
+            raise RequestFailed(Failure(Kind.TRANSIENT, flaw, error_type="unusable"))
         self._remember(self._left_out)
         if reply.tokens is None:
             self._ledger.record_unreported(self._cost(reply, None))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -43,14 +44,16 @@ def failure_of(error: Exception, sent: Collection[str], now: float) -> Failure:
         now: The time of day in seconds since 1970, for a Retry-After that is a date.
     """
     if isinstance(error, APIStatusError):
-        return _of_status(error, sent, now)
+        return replace(_of_status(error, sent, now), error_type=str(error.status_code))
     if isinstance(error, APITimeoutError | TimeoutError):
-        return Failure(Kind.TRANSIENT, "it did not answer in time", type(error).__name__)
+        return Failure(Kind.TRANSIENT, "it did not answer in time", type(error).__name__, error_type="timeout")
     if isinstance(error, APIConnectionError):
-        return Failure(Kind.TRANSIENT, "the connection failed", repr(error.__cause__)[:_MAX_DETAIL_CHARACTERS])
+        cause = repr(error.__cause__)[:_MAX_DETAIL_CHARACTERS]
+        return Failure(Kind.TRANSIENT, "the connection failed", cause, error_type="connection")
     if isinstance(error, APIError):
-        return Failure(Kind.TRANSIENT, "it reported an error in its stream", _words(error))
-    return Failure(Kind.TRANSIENT, "its reply cannot be read", str(error)[:_MAX_DETAIL_CHARACTERS])
+        return Failure(Kind.TRANSIENT, "it reported an error in its stream", _words(error), error_type="stream")
+    detail = str(error)[:_MAX_DETAIL_CHARACTERS]
+    return Failure(Kind.TRANSIENT, "its reply cannot be read", detail, error_type="unreadable")
 
 
 def _of_status(error: APIStatusError, sent: Collection[str], now: float) -> Failure:

@@ -28,18 +28,18 @@ class OpenAiPlanner:
     def identity(self) -> str:
         """Provider, models, and what they are told."""
         [plan_tool] = self._toolbox.tools(Catalog.of(()))
-        return digest([*self._client.asked, ROUTE, plan_tool.description, plan_tool.parameters])
+        return digest([*self._client.asked, ROUTE.text, plan_tool.description, plan_tool.parameters])
 
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         body = _body(question, self._toolbox.tools(catalog))
-        reply = await self._client.complete(body, ledger, deadline)
+        reply = await self._client.complete(ROUTE, body, ledger, deadline)
         # What the model says beside its calls, or instead of one, is no plan: without a call no skill fits.
         return Routing(plan_from(reply.tool_calls, catalog), PlanSource.LLM, reply.model)
 
 
 def _body(question: Question, tools: Sequence[Tool]) -> JsonObject:
     return {
-        "messages": conversation(ROUTE, question.history, question.query),
+        "messages": conversation(ROUTE.text, question.history, question.query),
         "tools": [_function(tool) for tool in tools],
         "tool_choice": "auto",
         "parallel_tool_calls": True,

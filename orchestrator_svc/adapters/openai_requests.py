@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,26 +23,31 @@ from orchestrator_svc.adapters.llm_attempts import Failure, Kind
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.openai_failures import failure_of
 from orchestrator_svc.adapters.openai_replies import Reply, read_piece, read_reply
+from orchestrator_svc.adapters.prompts import Prompt
 
 COMPLETION_HEADER: Final = "X-AgentMesh-Completion"
 """`<run id>:<n>`: which completion of which run a request is for. All requests for one completion carry the same."""
 
-_OPENAI: Final = "https://api.openai.com/v1"
 _PATH: Final = "/chat/completions"
 _NO_KEY: Final = "none"
 _AFTER_THE_END_SECONDS: Final = 1.0
 """How long to wait, when the answer is whole, for the usage that servers send after it."""
 _MAX_WAIT_SECONDS: Final = 3600.0
 """Stands for "no limit": some event loops take no infinite time."""
+_CUT: Final = Failure(Kind.TRANSIENT, "its stream ended in the middle", error_type="stream")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request."""
 
+    prompt: Prompt
+    """The system message in the body."""
     body: JsonObject
     completion: str
     """Value of the header `COMPLETION_HEADER`."""
+    attempt: int
+    """Which request for the completion it is, from 1."""
     deadline: Deadline
     silence_seconds: float
     """How long the server may send nothing."""
@@ -71,8 +76,8 @@ class OpenAiRequests:
     async def close(self) -> None:
         await self._client.close()
 
-    async def whole(self, request: Request) -> Reply:
-        """Send a request and return its reply.
+    async def whole(self, request: Request, headers: Mapping[str, str]) -> Reply:
+        """Send a request, with these headers beside the usual ones, and return its reply.
 
         Raises:
             RequestFailed: With what that means for the next request.
@@ -83,14 +88,15 @@ class OpenAiRequests:
                     _PATH,
                     cast_to=object,
                     body=request.body,
-                    options=_options(request),
+                    options=_options(request, headers),
                 )
         except (APIError, TimeoutError, ValueError) as error:
             raise self._failed(error, request) from error
         return read_reply(data)
 
-    async def pieces(self, request: Request) -> AsyncGenerator[Reply, None]:
-        """Send a request with `stream` and yield its reply, piece by piece, up to the end that the model gave it.
+    async def pieces(self, request: Request, headers: Mapping[str, str]) -> AsyncGenerator[Reply, None]:
+        """Send a request with `stream`, and these headers, and yield its reply, piece by piece, up to the end that the
+        model gave it.
 
         Raises:
             RequestFailed: Also when the stream ends before the model did.
@@ -103,7 +109,7 @@ class OpenAiRequests:
                     _PATH,
                     cast_to=object,
                     body=request.body,
-                    options=_options(request),
+                    options=_options(request, headers),
                     stream=True,
                     stream_cls=AsyncStream[object],
                 )
@@ -116,7 +122,7 @@ class OpenAiRequests:
                 yield piece
         except StopAsyncIteration:
             if not finished:
-                raise RequestFailed(Failure(Kind.TRANSIENT, "its stream ended in the middle")) from None
+                raise RequestFailed(_CUT) from None
         except (APIError, TimeoutError, ValueError) as error:
             # What breaks behind the end of the answer takes nothing from it.
             if not finished:
@@ -133,10 +139,10 @@ def _wait(request: Request) -> float:
     return min(request.deadline.remaining(), _MAX_WAIT_SECONDS)
 
 
-def _options(request: Request) -> RequestOptions:
+def _options(request: Request, headers: Mapping[str, str]) -> RequestOptions:
     """A redirect would be a request that nobody counted, and would take the key elsewhere."""
     return {
-        "headers": {COMPLETION_HEADER: request.completion},
+        "headers": {**headers, COMPLETION_HEADER: request.completion},
         "timeout": min(request.silence_seconds, _wait(request)),
         "follow_redirects": False,
     }
@@ -154,7 +160,7 @@ def _connect(settings: LlmSettings) -> AsyncOpenAI:
             http_client=_http_client(settings.azure_endpoint),
         )
     else:
-        url = settings.base_url or _OPENAI
+        url = settings.url
         client = AsyncOpenAI(base_url=url, api_key=key, max_retries=0, http_client=_http_client(url))
     # The constructor reads these from the environment; settings come from the configuration alone.
     client.organization = client.project = None

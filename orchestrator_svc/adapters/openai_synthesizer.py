@@ -29,7 +29,7 @@ class OpenAiSynthesizer:
         self._settings = settings
 
     async def write(self, brief: Brief, ledger: Ledger, deadline: Deadline) -> AsyncIterator[str | Restart]:
-        async with aclosing(self._client.stream(self._body(brief), ledger, deadline)) as pieces:
+        async with aclosing(self._client.stream(WRITE, self._body(brief), ledger, deadline)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -38,7 +38,7 @@ class OpenAiSynthesizer:
             brief, result_cap=self._settings.result_cap_bytes, results_cap=self._settings.results_cap_bytes
         )
         return {
-            "messages": conversation(WRITE, brief.question.history, data),
+            "messages": conversation(WRITE.text, brief.question.history, data),
             "temperature": 0.7,
             "stream_options": {"include_usage": True},
         }

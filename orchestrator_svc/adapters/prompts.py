@@ -5,9 +5,29 @@ The texts hold no date and nothing of a request: they are the same bytes every t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
-ROUTE: Final = """\
+from agentmesh.jsonvalues import digest
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A system message, and what telemetry calls it."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def version(self) -> str:
+        """Another with every change of the text: 12 hex digits of its SHA-256."""
+        return digest(self.text)[:12]
+
+
+ROUTE: Final = Prompt(
+    "route",
+    """\
 You decide which tools answer the user's question. You only pick tools; you never answer yourself, and you never ask \
 back. Each tool is a skill of an agent.
 
@@ -20,9 +40,12 @@ duration or a number, use `plan_execution` with `now`. Never write a date that t
 - Take arguments from the question and the conversation. Leave out optional arguments that the user does not mention. \
 Never make up names.
 - Use no tool that the question does not ask for. No tool fits: call none, and reply with nothing.
-"""
+""",
+)
 
-WRITE: Final = """\
+WRITE: Final = Prompt(
+    "write",
+    """\
 You write the answer to the user's question from the results of the steps that were run for it.
 
 - The last message holds the question and, between <steps> and </steps>, the data: for each step how it ended, its \
@@ -37,7 +60,8 @@ because its condition was false is no failure: say what that means for the quest
 - If a result was cut, do not claim completeness.
 - Say of what time the data is where it tells.
 - Answer in the language of the question.
-"""
+""",
+)
 
 CUT_NOTE: Final = "\n\n(The model reached its length limit; the answer ends here.)"
 """Added to an answer that the model could not finish."""

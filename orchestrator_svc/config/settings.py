@@ -335,6 +335,9 @@ class Config(BaseModel):
         le=1_048_576,
         description="Most of one result that the model gets for writing the answer.",
     )
+    llm_trace_context: bool = Field(
+        default=False, description="Tell the model's provider the trace context and the baggage of each request."
+    )
 
     @property
     def http_address(self) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
+from typing import cast
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
@@ -80,8 +81,9 @@ class Asking:
         """Write in the run that was routed or written for last."""
         return [piece async for piece in self.synthesizer.write(brief or a_brief(), self.ledger, Deadline.after(30.0))]
 
-    def writing(self, brief: Brief | None = None, seconds: float = 30.0) -> AsyncIterator[str | Restart]:
-        return self.synthesizer.write(brief or a_brief(), self._new_ledger(), Deadline.after(seconds))
+    def writing(self, brief: Brief | None = None, seconds: float = 30.0) -> AsyncGenerator[str | Restart, None]:
+        writing = self.synthesizer.write(brief or a_brief(), self._new_ledger(), Deadline.after(seconds))
+        return cast("AsyncGenerator[str | Restart, None]", writing)
 
     def _new_ledger(self) -> Ledger:
         self.ledgers.append(Ledger(run_id=f"run{next(_runs)}", budget=self.budget))

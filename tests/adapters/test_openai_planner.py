@@ -32,7 +32,7 @@ async def test_one_request_offers_every_skill_and_lets_the_model_choose(llm: Scr
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.body == {
         "model": "model-a",
-        "messages": [{"role": "system", "content": ROUTE}, {"role": "user", "content": "Anything odd?"}],
+        "messages": [{"role": "system", "content": ROUTE.text}, {"role": "user", "content": "Anything odd?"}],
         "tools": [
             {
                 "type": "function",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import cast
 
 import pytest
 
 from orchestrator_svc.adapters.prompts import WRITE
 from orchestrator_svc.app.ports.planner import Question, Role, Turn
-from orchestrator_svc.app.ports.synthesizer import Brief, Restart
+from orchestrator_svc.app.ports.synthesizer import Brief
 from tests.adapters.llm import a_brief, asking, prices
 from tests.fakes.llm_replies import Fails, Hangs, Streams, says
 from tests.fakes.scripted_llm import ScriptedLlm
@@ -26,7 +24,7 @@ async def test_one_streamed_request_without_tools_has_the_question_and_the_data(
     data = request.messages.pop()
     assert request.body == {
         "model": "model-a",
-        "messages": [{"role": "system", "content": WRITE}],
+        "messages": [{"role": "system", "content": WRITE.text}],
         "temperature": 0.7,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -69,7 +67,7 @@ async def test_without_stream_options_the_cost_is_not_known(llm: ScriptedLlm) ->
 async def test_pieces_come_while_the_model_is_still_writing(llm: ScriptedLlm) -> None:
     llm.to_write(Streams(("All ", "is "), "hang"))
     async with asking(llm.base_url) as mesh:
-        pieces = cast("AsyncGenerator[str | Restart, None]", mesh.writing())
+        pieces = mesh.writing()
         assert [await anext(pieces), await anext(pieces)] == ["All ", "is "]
         await pieces.aclose()
 
