@@ -44,13 +44,14 @@ class LeaseTable:
             self._by_address[renewed.address] = renewed
             self._is_stale = True
 
-    def remove(self, *lease_ids: str) -> None:
-        """End leases; nothing happens for those that are not there."""
+    def remove(self, *lease_ids: str) -> int:
+        """End leases, and return how many; nothing happens for those that are not there."""
         addresses = [address for lease_id in lease_ids if (address := self._addresses.pop(lease_id, None))]
         for address in addresses:
             del self._by_address[address]
         if addresses:
             self._changed()
+        return len(addresses)
 
     def replace(self, registrations: Iterable[Registration]) -> None:
         """Hold these and no others."""

@@ -21,7 +21,9 @@ from agentmesh.errors import AddressUnreachable, CardConflict, CardInvalid, Mesh
 from agentmesh.jsonvalues import JsonObject
 from orchestrator_svc.adapters.address_file import AddressFileInvalid, read_addresses
 from orchestrator_svc.adapters.memory_agent_store import MemoryAgentStore
+from orchestrator_svc.app import metrics
 from orchestrator_svc.app.addresses import AllowedAddresses
+from orchestrator_svc.app.metrics import Change
 from orchestrator_svc.app.ports.agent_dialer import AgentDialer
 from orchestrator_svc.app.ports.agent_store import AgentStore, Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
@@ -80,7 +82,7 @@ class ListedAgents:
             self._say(str(self._path), str(error))
         listed = self._found.listing().by_address
         for address in listed.keys() - set(self._addresses):
-            await self._found.remove(listed[address].lease_id)
+            await self._remove(listed[address])
         await asyncio.gather(*map(self._call, self._addresses))
 
     async def put(self, registration: Registration) -> Registration:
@@ -89,8 +91,8 @@ class ListedAgents:
     async def renew(self, lease_id: str) -> Registration | None:
         return await self._store.renew(lease_id)
 
-    async def remove(self, lease_id: str) -> None:
-        await self._store.remove(lease_id)
+    async def remove(self, lease_id: str) -> bool:
+        return await self._store.remove(lease_id)
 
     def listing(self) -> Listing:
         registered, found = self._store.listing(), self._found.listing()
@@ -143,11 +145,16 @@ class ListedAgents:
         now = self._clock.now()
         ends = now + timedelta(seconds=_TTL_SECONDS)
         await self._found.put(Registration(secrets.token_hex(16), card, address, _TTL_SECONDS, now, now, ends))
+        metrics.registry_changed(Change.JOINED)
 
     async def _unlist(self, address: str) -> None:
         listed = self._found.listing().by_address.get(address)
         if listed is not None:
-            await self._found.remove(listed.lease_id)
+            await self._remove(listed)
+
+    async def _remove(self, listed: Registration) -> None:
+        if await self._found.remove(listed.lease_id):
+            metrics.registry_changed(Change.LEFT)
 
     def _check_contract(self, address: str, card: Card) -> None:
         others = (one.card for one in self.listing().registrations if one.address != address)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from orchestrator_svc.adapters.lease_table import LeaseTable
+from orchestrator_svc.app import metrics
+from orchestrator_svc.app.metrics import Change
 from orchestrator_svc.app.ports.agent_store import Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
 
@@ -35,8 +37,9 @@ class MemoryAgentStore:
         self._table.prolong(renewed)
         return renewed
 
-    async def remove(self, lease_id: str) -> None:
-        self._table.remove(lease_id)
+    async def remove(self, lease_id: str) -> bool:
+        self._expire()
+        return self._table.remove(lease_id) > 0
 
     def listing(self) -> Listing:
         self._expire()
@@ -59,4 +62,4 @@ class MemoryAgentStore:
         expiry = self._table.listing().next_expiry
         if expiry is not None and expiry <= now:
             ended = [one.lease_id for one in self._table.listing().registrations if one.expires_at <= now]
-            self._table.remove(*ended)
+            metrics.registry_changed(Change.EXPIRED, self._table.remove(*ended))

@@ -132,15 +132,16 @@ class RedisAgentStore:
         self._table.prolong(registration)
         return registration
 
-    async def remove(self, lease_id: str) -> None:
+    async def remove(self, lease_id: str) -> bool:
         try:
-            await self._leases.remove(lease_id)
+            removed = await self._leases.remove(lease_id)
         except _FAILURES as error:
             raise self._unavailable(error) from error
         self._kept.pop(lease_id, None)
         self._table.remove(lease_id)
         with suppress(*_FAILURES):
             await self.refresh()
+        return removed
 
     def listing(self) -> Listing:
         return self._table.listing()

@@ -22,6 +22,8 @@ from redis.asyncio import Redis
 
 from agentmesh.errors import CardInvalid
 from agentmesh.jsonvalues import JsonObject, canonical
+from orchestrator_svc.app import metrics
+from orchestrator_svc.app.metrics import Change
 from orchestrator_svc.core.card import Card, read_card
 
 _Reply: TypeAlias = "list[str | int]"
@@ -98,8 +100,8 @@ return 1
 _LIST: Final = (
     _NOW
     + """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local found = {now}
+local ended = redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local found = {ended, now}
 local ends = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 for i = 1, #ends, 2 do
     local lease = redis.call('HMGET', ARGV[1] .. ends[i], 'address', 'card', 'ttl', 'registered', 'heartbeat')
@@ -169,13 +171,17 @@ class RedisLeases:
         now, leases = _now_and_leases(reply)
         return now, leases[0]
 
-    async def remove(self, lease_id: str) -> None:
-        """End a lease; nothing happens if there is none."""
-        await self._remove(keys=[_LEASES, _LEASE + lease_id], args=[lease_id, _AT, CHANGES])
+    async def remove(self, lease_id: str) -> bool:
+        """End a lease; False if there is none, and nothing happens."""
+        reply: int = await self._remove(keys=[_LEASES, _LEASE + lease_id], args=[lease_id, _AT, CHANGES])
+        return reply > 0
 
     async def all(self) -> tuple[int, list[StoredLease]]:
         """The server's time, and every lease that has not ended."""
-        return _now_and_leases(await self._list(keys=[_LEASES], args=[_LEASE]))
+        reply: _Reply = await self._list(keys=[_LEASES], args=[_LEASE])
+        ended, *found = reply
+        metrics.registry_changed(Change.EXPIRED, int(ended))  # of those who share the server, only one sees them end
+        return _now_and_leases(found)
 
     async def cards(self, digests: Collection[str]) -> dict[str, Card]:
         """The cards with these digests, without those that are not there or cannot be read."""

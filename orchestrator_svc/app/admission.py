@@ -14,6 +14,7 @@ from typing import Final
 
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import Overloaded
+from orchestrator_svc.app import metrics
 
 LEAST_RETRY_SECONDS: Final = 0.1
 """A caller is never told to come back sooner."""
@@ -54,9 +55,11 @@ class Admission:
         """
         if self._inside < self._max_concurrent:
             self._inside += 1
+            metrics.ask_entered()
             return
         seconds = min(self._wait_seconds, deadline.remaining() - HOP_MARGIN_SECONDS)
         if seconds <= 0 or len(self._waiting) >= self._max_concurrent or not await self._turn_within(seconds):
+            metrics.ask_shed()
             raise self._overloaded()
 
     def leave(self) -> None:
@@ -74,6 +77,7 @@ class Admission:
                 waiter.set_result(True)
                 return
         self._inside -= 1
+        metrics.ask_left()
 
     @asynccontextmanager
     async def place(self, deadline: Deadline) -> AsyncIterator[None]:

@@ -16,8 +16,9 @@ from typing import Final, TypeAlias
 import structlog
 
 from agentmesh.errors import NoEndpoint
+from orchestrator_svc.app import metrics
 from orchestrator_svc.app.endpoint_record import FAILURES_TO_EJECT, EndpointRecord
-from orchestrator_svc.app.endpoint_status import EndpointStatus
+from orchestrator_svc.app.endpoint_status import EndpointState, EndpointStatus
 from orchestrator_svc.app.ports.agent_store import AgentStore, Endpoint
 from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.core.catalog import Skill
@@ -44,7 +45,7 @@ class Endpoints:
         self._store = store
         self._clock = clock
         self._draw = draw
-        self._records: dict[Endpoint, EndpointRecord] = {}
+        self._records: dict[Endpoint, EndpointRecord] = {}  # replaced as a whole: read in other threads
         self._deployments: tuple[Deployment[Endpoint], ...] = ()
         self._by_agent: dict[str, list[Deployment[Endpoint]]] = {}
         self._listed = -1  # revision of the listing that was seen last
@@ -75,11 +76,20 @@ class Endpoints:
         now = self._clock.monotonic()
         return {one: record.status(now) for one, record in self._records.items()}
 
+    def seen(self) -> Mapping[Endpoint, tuple[str, EndpointState]]:
+        """Agent and state of every endpoint, as of the last look at the listing. Reads only, so in any thread."""
+        now = self._clock.monotonic()
+        return {one: (record.agent, record.status(now).state) for one, record in self._records.items()}
+
     async def follow(self) -> None:
-        """Keep up with the listing until cancelled, so that whoever waits for a change hears of it."""
-        while True:
-            self._refresh()
-            await self._store.changed(self._listed)
+        """Keep up with the listing until cancelled, so that whoever waits for a change hears of it.
+
+        Metrics show the endpoints for as long.
+        """
+        with metrics.shown(self):
+            while True:
+                self._refresh()
+                await self._store.changed(self._listed)
 
     async def changed(self, revision: int) -> None:
         """Return when the revision is another than this; at once if it is. Any number may wait; see `follow`."""

@@ -9,9 +9,11 @@ from datetime import timedelta
 import structlog
 
 from agentmesh.cards import card_digest
-from agentmesh.errors import CardConflict, CardMismatch, LeaseNotFound, summary_of
+from agentmesh.errors import CardConflict, CardMismatch, LeaseNotFound, MeshError, RegistryUnavailable, summary_of
 from agentmesh.jsonvalues import JsonObject
+from orchestrator_svc.app import metrics
 from orchestrator_svc.app.addresses import EVERY_ADDRESS, AllowedAddresses
+from orchestrator_svc.app.metrics import Change
 from orchestrator_svc.app.ports.agent_dialer import AgentDialer
 from orchestrator_svc.app.ports.agent_store import AgentStore, Listing, Registration
 from orchestrator_svc.app.ports.clock import Clock
@@ -59,12 +61,26 @@ class Membership:
             CardConflict: A listed endpoint gives the same version of the agent another contract.
             RegistryUnavailable: The store cannot be reached.
         """
+        try:
+            registration = await self._registered(card, address, ttl_seconds or DEFAULT_TTL_SECONDS)
+        except RegistryUnavailable:
+            raise
+        except MeshError:
+            metrics.registry_changed(Change.REFUSED)
+            raise
+        metrics.registry_changed(Change.JOINED)
+        listed = registration.card
+        _log.info(
+            "agent registered", agent=listed.name, version=listed.version, address=address, skills=len(listed.skills)
+        )
+        return registration
+
+    async def _registered(self, card: JsonObject, address: str, ttl: float) -> Registration:
         wanted = read_card(card)
         self._allowed.check(address)
         await self._check_who_is_at(address, wanted)
         _check_contract(wanted, self._others(address))
         now = self._clock.now()
-        ttl = ttl_seconds or DEFAULT_TTL_SECONDS
         registration = await self._store.put(
             Registration(
                 lease_id=secrets.token_hex(16),
@@ -77,9 +93,6 @@ class Membership:
             )
         )
         await self._check_who_came_at_the_same_time(registration)
-        _log.info(
-            "agent registered", agent=wanted.name, version=wanted.version, address=address, skills=len(wanted.skills)
-        )
         return registration
 
     async def heartbeat(self, lease_id: str) -> Registration:
@@ -95,7 +108,8 @@ class Membership:
 
     async def deregister(self, lease_id: str) -> None:
         """End a lease; fine if it had ended."""
-        await self._store.remove(lease_id)
+        if await self._store.remove(lease_id):
+            metrics.registry_changed(Change.LEFT)
 
     async def changed_since(self, revision: int) -> None:
         """Return when the revision of the listing is another than this; at once if it is. Any number may wait."""

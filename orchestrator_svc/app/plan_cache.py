@@ -20,6 +20,8 @@ import structlog
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject, digest
+from orchestrator_svc.app import metrics
+from orchestrator_svc.app.metrics import Lookup
 from orchestrator_svc.app.ports.plan_store import PlanStore, StoredPlan
 from orchestrator_svc.app.ports.planner import PlanSource
 from orchestrator_svc.app.request import CacheMode, RunRequest
@@ -114,12 +116,16 @@ class PlanCache:
     async def _found(self, key: str, check: Check) -> MadePlan | None:
         stored = await self._store.get(key)
         if stored is None:
+            metrics.plan_looked_up(Lookup.MISS)
             return None
         try:
-            return MadePlan(check(stored.plan), PlanSource.CACHE, stored.planner)
+            found = MadePlan(check(stored.plan), PlanSource.CACHE, stored.planner)
         except PlanRejected as rejected:
+            metrics.plan_looked_up(Lookup.STALE)
             _log.info("a kept plan is not sound any more", violation=str(rejected))
             return None
+        metrics.plan_looked_up(Lookup.HIT)
+        return found
 
     async def _shared(self, key: str, request: RunRequest, deadline: Deadline, make: Make) -> MadePlan:
         """Make the plan, or wait for another's. Another's may fail for want of time or budget, which are not ours.

@@ -72,8 +72,8 @@ class AgentStore(Protocol):
         """Prolong a lease by its ttl from now; None if there is no such lease."""
         ...
 
-    async def remove(self, lease_id: str) -> None:
-        """End a lease; nothing happens if there is none."""
+    async def remove(self, lease_id: str) -> bool:
+        """End a lease; False if there is none, and nothing happens."""
         ...
 
     def listing(self) -> Listing:
