@@ -19,6 +19,7 @@ from agentmesh.agent.repeats import Repeats
 from agentmesh.agent.runner import run_skill
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
+from agentmesh.agent.tracing import tool_span
 from agentmesh.agent.violations import nearest_hint
 from agentmesh.cards import Effect
 from agentmesh.jsonvalues import OFF_LOOP_BYTES, JsonObject, digest
@@ -98,12 +99,14 @@ async def _digest(arguments: JsonObject, size_bytes: int) -> str:
 
 
 async def _work(skill: Skill, values: dict[str, Any], call: Call, threads: Threads) -> struct_pb2.Struct:
-    try:
-        written = await run_skill(skill, values, call, threads)
-    except errors.MeshError as error:
-        to_status(error)  # what an author put into it need not be what its types say; that is a bug like any other
-        raise
-    return await to_struct_off_loop(written.value, written.size_bytes)
+    with tool_span(skill.name, values) as tell:
+        try:
+            written = await run_skill(skill, values, call, threads)
+        except errors.MeshError as error:
+            to_status(error)  # what an author put into it need not be what its types say; that is a bug like any other
+            raise
+        tell(written.value)
+        return await to_struct_off_loop(written.value, written.size_bytes)
 
 
 def _response(execution: Execution, context: Context) -> agent_service_pb2.ExecuteResponse:
