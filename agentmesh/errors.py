@@ -175,20 +175,24 @@ class MeshError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
 
-    def about_run(self, run_id: str) -> Self:
-        """Return a copy that has the run in its metadata, so that whoever gets it can look the run up."""
-        return self._with("run_id", run_id)
+    def about_run(self, run_id: str, trace_id: str = "") -> Self:
+        """Return a copy that has the run, and the trace if there is one, in its metadata: whoever gets it can look."""
+        return self._with(run_id=run_id).in_trace(trace_id)
+
+    def in_trace(self, trace_id: str) -> Self:
+        """Return a copy that has the trace in its metadata; the same if there is none."""
+        return self._with(trace_id=trace_id) if trace_id else self
 
     def after_changes(self) -> Self:
         """Return a copy that says that a SIDE_EFFECT may have happened, so that nobody asks again without looking."""
-        return self._with("may_have_changed_things", "true")
+        return self._with(may_have_changed_things="true")
 
-    def _with(self, name: str, value: str) -> Self:
+    def _with(self, **metadata: str) -> Self:
         """A copy, because one error may be the end of several runs: those that have waited for the same plan."""
         made = type(self).__new__(type(self), *self.args)
         vars(made).update(vars(self))
         made.__cause__ = self.__cause__
-        made.metadata = MappingProxyType({**self.metadata, name: value})
+        made.metadata = MappingProxyType({**self.metadata, **metadata})
         return made
 
 

@@ -11,5 +11,8 @@ Also there when the call fails, so that failed attempts count; left out when not
 equals `ExecuteResponse.usage`: count one of the two.
 """
 
+TRACE_ID: Final = "agentmesh-trace-id"
+"""Trailing metadata of Ask and ExecutePlan: the trace that the run is in, 32 hex digits; not there without one."""
+
 RUN_ID: Final = "agentmesh-run-id"
 """Trailing metadata of Ask, Plan and ExecutePlan: the run, also when the call fails; see GetRun."""

@@ -31,7 +31,7 @@ from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
 from agentmesh.reasons import code_of, reason_of
 from agentmesh.telemetry.rpc import ServedCall
-from agentmesh.telemetry.spans import record_bug
+from agentmesh.telemetry.spans import current_trace_id, record_bug
 from agentmesh.transport.calls import Call
 from agentmesh.transport.door import Door
 from agentmesh.transport.requests import RequestReader
@@ -261,7 +261,7 @@ def _as_mesh_error(raised: BaseException, method: _Method) -> MeshError:
     if isinstance(raised, grpc.aio.AioRpcError):
         return from_rpc_error(raised, "a service behind this one")
     record_bug(trace.get_current_span(), raised)
-    internal = as_internal(raised)
+    internal = as_internal(raised).in_trace(current_trace_id())
     _log.error("unexpected error", method=method.name, incident=close_incident(raised), exc_info=raised)
     return internal
 

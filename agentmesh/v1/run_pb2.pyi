@@ -499,7 +499,9 @@ class AskResponse(_message.Message):
     See GetRun.
     """
     trace_id: _builtins.str
-    """W3C trace id, 32 hex digits. Empty while tracing is not built in."""
+    """W3C trace id, 32 hex digits, of the trace that has the run: that of the request that began it. Also in the trailing
+    metadata `agentmesh-trace-id`. Empty where neither the orchestrator exports traces nor the caller sent one.
+    """
     mode: _plan_pb2.Mode.ValueType
     """Shape of the plan. Unset in a run that has no plan, or not yet."""
     outcome: Global___RunOutcome.ValueType

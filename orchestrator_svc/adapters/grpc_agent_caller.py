@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +16,8 @@ from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline, timeout_of_call
 from agentmesh.errors import Code, MeshError
 from agentmesh.metadata import AGENT_USAGE
 from agentmesh.reasons import code_of, reason_of
+from agentmesh.telemetry import names
+from agentmesh.telemetry.rpc import rpc_attributes
 from agentmesh.transport import from_struct_off_loop, reading, to_struct
 from agentmesh.transport.details import STATUS_KEY, cut
 from agentmesh.transport.status import is_of_the_core
@@ -61,7 +63,8 @@ class GrpcAgentCaller:
             timeout_of_call(f"agent `{call.skill.agent}`", deadline.remaining())
             async with link.calling(call.skill):
                 watcher.sent(endpoint.address)
-                response = await _respond(link, call, deadline, watcher)
+                with rpc_attributes(_attributes(call)):
+                    response = await _respond(link, call, deadline, watcher)
         except MeshError as error:
             failure = _failure(error, endpoint.address)
             self._note(endpoint, call.skill, failure)
@@ -156,6 +159,12 @@ def _request(call: AgentCall) -> pb.ExecuteRequest:
         idempotency_key=call.idempotency_key,
         skill_digest=call.skill.digest,
     )
+
+
+def _attributes(call: AgentCall) -> Mapping[str, str | int]:
+    """What telemetry says of the attempt."""
+    item = {} if call.item_index is None else {names.STEP_ITEM: call.item_index}
+    return {names.STEP_ID: call.step_id, names.ATTEMPT: call.attempt, **item}
 
 
 def _failure(error: MeshError, address: str) -> CallFailed:

@@ -10,7 +10,7 @@ import grpc.aio
 from structlog.contextvars import bind_contextvars
 
 from agentmesh.deadline import Deadline, current_deadline
-from agentmesh.metadata import RUN_ID
+from agentmesh.metadata import RUN_ID, TRACE_ID
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import orchestrator_service_pb2_grpc, run_event_pb2, run_pb2
 from orchestrator_svc.api.callers import Callers
@@ -21,8 +21,8 @@ from orchestrator_svc.api.run_events import event_message
 from orchestrator_svc.api.run_pages import list_runs
 from orchestrator_svc.app.live_run import Attached
 from orchestrator_svc.app.request import RunRequest
-from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.runs import Runs
+from orchestrator_svc.app.tracing import served_by
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -40,7 +40,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
     async def AskStream(self, request: pb.AskStreamRequest, context: Context) -> AsyncIterator[pb.AskStreamResponse]:
         wanted = request_of_ask(request.ask, self._callers.of(context))
         async with self._runs.attached(wanted, _deadline()) as attached:
-            _name(attached.run, context)
+            _name(attached, context)
             async with aclosing(_events(attached)) as events:
                 async for event in events:
                     yield pb.AskStreamResponse(event=event)
@@ -63,7 +63,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
         async with self._runs.watching(request.run_id, self._callers.of(context)) as attached:
-            _name(attached.run, context)
+            _name(attached, context)
             async with aclosing(_events(attached, request.after_sequence)) as events:
                 async for event in events:
                     yield pb.WatchRunResponse(event=event)
@@ -74,7 +74,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServicer):
 
     async def _answer(self, wanted: RunRequest, context: Context) -> run_pb2.AskResponse:
         async with self._runs.attached(wanted, _deadline()) as attached:
-            _name(attached.run, context)
+            _name(attached, context)
             run = await attached.ended()
         return await ask_response(run, results=wanted.carries_results, replayed=attached.replayed)
 
@@ -85,10 +85,13 @@ async def _events(attached: Attached, after: int = 0) -> AsyncGenerator[run_even
             yield await event_message(attached.run, entry, replayed=attached.replayed)
 
 
-def _name(run: Run, context: Context) -> None:
-    """Say in the log of the call, and in its trailers, which run it is about."""
+def _name(attached: Attached, context: Context) -> None:
+    """Say in the log of the call, in its span and in its trailers, which run it is about."""
+    run = attached.run
     bind_contextvars(run_id=run.id)
-    context.set_trailing_metadata(((RUN_ID, run.id),))
+    served_by(run, replayed=attached.replayed)
+    named = ((RUN_ID, run.id), (TRACE_ID, run.trace.id))
+    context.set_trailing_metadata(tuple(pair for pair in named if pair[1]))
 
 
 def _deadline() -> Deadline:

@@ -43,6 +43,7 @@ async def ask_response(run: Run, *, results: bool, replayed: bool = False) -> ru
     plan = run.plan
     response = run_pb2.AskResponse(
         run_id=run.id,
+        trace_id=run.trace.id,
         answer=run.answer,
         usage=usage_message(run.ledger),
         timings=_timings(run.timings),

@@ -20,6 +20,7 @@ from orchestrator_svc.app.ports.run_store import RunStore
 from orchestrator_svc.app.route import Router
 from orchestrator_svc.app.run import Run
 from orchestrator_svc.app.synthesize import Writer
+from orchestrator_svc.app.tracing import planning
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.validate import PlanLimits, PlanRejected, validate
@@ -54,16 +55,17 @@ class Answering:
     async def plan(self, run: Run, deadline: Deadline) -> Catalog:
         """Only route: look before you run. Returns the catalog that the plan was made for."""
         catalog = self.catalogs.catalog()
-        await self.router.route(run, catalog, deadline)
+        await self._plan_of(run, catalog, deadline)
         return catalog
 
     async def _plan_of(self, run: Run, catalog: Catalog, deadline: Deadline) -> Plan:
         source = run.request.plan
-        if source is None:
-            return await self.router.route(run, catalog, deadline)
-        plan = await self._checked(source, catalog, run)
-        run.planned(plan, PlanSource.CALLER, "caller")
-        return plan
+        with planning(run, catalog):
+            if source is None:
+                return await self.router.route(run, catalog, deadline)
+            plan = await self._checked(source, catalog, run)
+            run.planned(plan, PlanSource.CALLER, "caller")
+            return plan
 
     async def _checked(self, source: JsonObject, catalog: Catalog, run: Run) -> Plan:
         """Check a plan; a large one in a thread, because a megabyte takes a fifth of a second."""

@@ -14,6 +14,7 @@ import structlog
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded
 from agentmesh.jsonvalues import digest
+from orchestrator_svc.app import tracing
 from orchestrator_svc.app.attempt import Attempt, Sent, attempt
 from orchestrator_svc.app.ports.agent_caller import AgentCall, AgentCaller
 from orchestrator_svc.app.retry import NoRetry, Retries, Retry
@@ -109,6 +110,7 @@ class Attempts:
             reason=str(last.outcome.reason),
         )
         if isinstance(decision, Retry):
+            tracing.retried(call.attempt, last.outcome.reason, decision.after_seconds)
             log.info("agent call is retried", pause_seconds=round(decision.after_seconds, 3))
             return decision.after_seconds
         if decision is NoRetry.RETRY_BUDGET_USED:

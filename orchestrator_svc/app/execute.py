@@ -15,6 +15,7 @@ from typing import Final
 
 from agentmesh.cards import Effect
 from agentmesh.deadline import Deadline
+from orchestrator_svc.app import metrics, tracing
 from orchestrator_svc.app.attempt import Sent
 from orchestrator_svc.app.attempts import Attempts
 from orchestrator_svc.app.ports.agent_caller import AgentCaller
@@ -109,17 +110,23 @@ class _Execution:
     def _follow(self, events: Iterable[Event], group: asyncio.TaskGroup) -> None:
         for event in events:
             if isinstance(event, StepReady):
+                if event.step.when is not None:
+                    tracing.condition_met(event.step)
                 self._started[event.step.id] = (self._run.clock.now(), self._run.clock.monotonic())
                 group.create_task(self._run_step(event), name=f"step {event.step.id}")
             else:
+                if event.step.id not in self._started:
+                    tracing.not_called(event.step, event.outcome)
                 self._record(event.step, event.outcome)
 
     async def _run_step(self, ready: StepReady) -> None:
         step = ready.step
-        if step.for_each is None:
-            outcome = await self._attempts.make(step, ready.calls[0])
-        else:
-            outcome = gather(await self._run_items(ready), optional=step.optional)
+        with tracing.invocation(self._run, step) as tell:
+            if step.for_each is None:
+                outcome = await self._attempts.make(step, ready.calls[0])
+            else:
+                outcome = gather(await self._run_items(ready), optional=step.optional)
+            tell(outcome)
         self._ended.put_nowait((step.id, outcome))
 
     async def _run_items(self, ready: StepReady) -> Sequence[Outcome]:
@@ -143,6 +150,7 @@ class _Execution:
             seconds=self._run.clock.monotonic() - started[1] if started else 0.0,
         )
         self._run.step_ended(step.id, record)
+        metrics.step_ended(step, outcome)
 
     def _record_cancelled(self) -> None:
         """The run ends here: what has not ended is CANCELLED."""

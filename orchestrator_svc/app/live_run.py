@@ -8,14 +8,18 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from opentelemetry.trace import get_current_span
 
 from agentmesh.deadline import HOP_MARGIN_SECONDS, Deadline
 from agentmesh.errors import DeadlineExceeded, MeshError, RunCancelled
 from agentmesh.incidents import as_internal, close_incident
+from agentmesh.telemetry.spans import record_bug
+from orchestrator_svc.app import metrics
 from orchestrator_svc.app.answer import Answering
 from orchestrator_svc.app.journal import Entry
 from orchestrator_svc.app.run import Run, RunState
 from orchestrator_svc.app.run_events import Accepted, Finished
+from orchestrator_svc.app.tracing import workflow
 
 _log = structlog.get_logger(__name__)
 
@@ -82,24 +86,31 @@ class LiveRun:
 async def carry_out(answering: Answering, run: Run, deadline: Deadline) -> None:
     """The whole life of a run, which ends in any case; only cancellation is raised, the rest is in the run."""
     structlog.contextvars.bind_contextvars(run_id=run.id)
+    with workflow(run):
+        await _carried_out(answering, run, deadline)
+
+
+async def _carried_out(answering: Answering, run: Run, deadline: Deadline) -> None:
     run.journal.write(Accepted())
     try:
         await _within(answering, run, deadline)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         if deadline.earlier(HOP_MARGIN_SECONDS).expired:  # its caller was cut off there, and did not leave
-            run.end(RunState.FAILED, DeadlineExceeded("the deadline passed").about_run(run.id))
+            run.end(RunState.FAILED, DeadlineExceeded("the deadline passed").about_run(run.id, run.trace.id))
         else:
-            run.end(RunState.CANCELLED, RunCancelled("the run was cancelled").about_run(run.id))
+            run.end(RunState.CANCELLED, RunCancelled("the run was cancelled").about_run(run.id, run.trace.id))
         raise
     except MeshError as error:
-        run.end(RunState.FAILED, error.about_run(run.id))
+        run.end(RunState.FAILED, error.about_run(run.id, run.trace.id))
     except BaseException as bug:  # noqa: BLE001 - the edge: its callers must not wait for ever (panics of Rust)
-        run.end(RunState.FAILED, as_internal(bug).about_run(run.id))
+        run.end(RunState.FAILED, as_internal(bug).about_run(run.id, run.trace.id))
+        record_bug(get_current_span(), bug)
         _log.error("unexpected error", incident=close_incident(bug), exc_info=bug)
     else:
         run.end(RunState.FINISHED)
         run.journal.write(Finished())
     finally:
+        metrics.run_ended(run)
         _log_end(run)
 
 

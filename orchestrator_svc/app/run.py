@@ -17,6 +17,7 @@ from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.planner import PlanSource, Question
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run_events import Planned, StepFinished
+from orchestrator_svc.app.run_trace import RunTrace
 from orchestrator_svc.core.budget import NO_LIMITS, Budget
 from orchestrator_svc.core.outcome import Outcome
 from orchestrator_svc.core.plan import Plan
@@ -95,6 +96,7 @@ class Run:
     """What its caller was told; set when FAILED."""
     ended_at: datetime | None = None
     timings: Timings = field(default_factory=Timings)
+    trace: RunTrace = field(default_factory=RunTrace)
 
     @classmethod
     def begin(cls, request: RunRequest, clock: Clock, budget: Budget = NO_LIMITS) -> Run:

@@ -23,6 +23,7 @@ from orchestrator_svc.app.ports.clock import Clock
 from orchestrator_svc.app.ports.run_store import RunFilter, RunPosition, RunStore, RunSummary
 from orchestrator_svc.app.request import RunRequest
 from orchestrator_svc.app.run import Run, RunState
+from orchestrator_svc.app.run_trace import RunTrace
 from orchestrator_svc.core.budget import Budget
 from orchestrator_svc.core.catalog import Catalog
 
@@ -160,7 +161,14 @@ class Runs:
             self.admission.leave()
             return live.run
         _log.info("a run whose process has ended is taken over", run_id=orphan.id, planned=orphan.plan is not None)
-        run = replace(orphan, clock=self.clock, began=self.clock.monotonic(), journal=Journal(self.clock), steps={})
+        run = replace(
+            orphan,
+            clock=self.clock,
+            began=self.clock.monotonic(),
+            journal=Journal(self.clock),
+            steps={},
+            trace=RunTrace(),
+        )
         self._start(run, deadline)
         return run
 

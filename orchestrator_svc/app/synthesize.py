@@ -13,6 +13,7 @@ from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.app.run import AnswerSource, Run
 from orchestrator_svc.app.run_events import AnswerReset, AnswerToken
+from orchestrator_svc.app.tracing import writing
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.plan import Plan
 from orchestrator_svc.core.verdict import RunOutcome
@@ -57,7 +58,7 @@ class Writer:
             run.answer_source = AnswerSource.NONE
             return
         brief = Brief(run.question, plan, run.outcomes, catalog)
-        with run.timed("synthesize"):
+        with run.timed("synthesize"), writing(run):
             try:
                 answer = await self._by_model(brief, run, deadline) if plan.steps else None
             except BudgetExceeded as error:

@@ -10,12 +10,14 @@ from collections.abc import Collection
 from typing import Final
 
 from agentmesh.http.asgi import Message, Send
-from agentmesh.metadata import RUN_ID
+from agentmesh.metadata import RUN_ID, TRACE_ID
 
 ANY: Final = "*"
 _METHODS: Final = "GET, POST"
-_REQUEST_HEADERS: Final = "authorization, connect-protocol-version, connect-timeout-ms, content-type"
-_ANSWER_HEADERS: Final = f"{RUN_ID}, trailer-{RUN_ID}"
+_REQUEST_HEADERS: Final = (
+    "authorization, baggage, connect-protocol-version, connect-timeout-ms, content-type, traceparent, tracestate"
+)
+_ANSWER_HEADERS: Final = f"{RUN_ID}, trailer-{RUN_ID}, {TRACE_ID}, trailer-{TRACE_ID}"
 _PREFLIGHT_SECONDS: Final = 7200  # the longest that a browser keeps one
 
 
