@@ -72,6 +72,10 @@ clean: ## Remove .venv and every cache
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(SOURCES) third_party -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: tools
+tools: ## Build grpcurl, promtool and Jaeger from Go modules into the cache (opt-in, needs Go, first run: about 15 min)
+	@tools/go_tools.sh build
+
 # --- contracts -------------------------------------------------------------------------------------------------------
 
 .PHONY: protos
