@@ -347,15 +347,14 @@ async def test_what_a_foreign_agent_answers_is_checked_whatever_it_is_written_in
         await server.stop(None)
 
 
+def dead_agent(skill: str, effect: str) -> card_pb2.AgentCard:
+    """One that nobody serves any more; the second that a call may take bounds the wait for an endpoint as well."""
+    named = {"name": skill, "description": "Never does.", "effect": effect, "timeout": "1s"}
+    return json_format.ParseDict({"name": "dead", "version": "1.0.0", "skills": [named]}, card_pb2.AgentCard())
+
+
 async def test_an_agent_that_is_gone_is_unavailable_and_a_retry_may_help(mesh: Mesh) -> None:
-    card = json_format.ParseDict(
-        {
-            "name": "dead",
-            "version": "1.0.0",
-            "skills": [{"name": "answer", "description": "Never does.", "effect": "EFFECT_READ_ONLY"}],
-        },
-        card_pb2.AgentCard(),
-    )
+    card = dead_agent("answer", "EFFECT_READ_ONLY")
     async with serving_card(card) as address:
         await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -365,14 +364,7 @@ async def test_an_agent_that_is_gone_is_unavailable_and_a_retry_may_help(mesh: M
 
 
 async def test_a_side_effect_that_never_left_is_not_called_unknown(mesh: Mesh) -> None:
-    card = json_format.ParseDict(
-        {
-            "name": "dead",
-            "version": "1.0.0",
-            "skills": [{"name": "pay", "description": "Pays.", "effect": "EFFECT_SIDE_EFFECT"}],
-        },
-        card_pb2.AgentCard(),
-    )
+    card = dead_agent("pay", "EFFECT_SIDE_EFFECT")
     async with serving_card(card) as address:
         await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
     steps = await run(mesh, FIND, {"id": "pay", "skill": "dead__pay"}, max_effect="EFFECT_SIDE_EFFECT")

@@ -279,12 +279,13 @@ async def test_an_outage_under_many_calls_is_not_multiplied() -> None:
 
 async def test_a_side_effect_that_never_left_leaves_its_request_id_free(probe: Probe) -> None:
     """Its agent is gone, and still listed. When it is back, the same request runs afresh."""
+    settings = {**QUICK, "AGENTMESH_SKILL_TIMEOUT_SECONDS": "1"}  # bounds the wait for an endpoint as well
     agent = probe.agent()
     request = pb.ExecutePlanRequest(
         max_effect=card_pb2.EFFECT_SIDE_EFFECT, answer_format=pb.ANSWER_FORMAT_RAW, request_id="order-7"
     )
     request.plan.steps.add(id="o", skill="probe_agent__order").arguments.update({"item": "paper"})
-    async with running_mesh(minds=minds(FixedPlanner([])), settings=QUICK) as mesh:
+    async with running_mesh(minds=minds(FixedPlanner([])), settings=settings) as mesh:
         async with await agent.start() as gone:
             await register(mesh, agent, gone)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
