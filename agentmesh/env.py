@@ -77,8 +77,10 @@ class Environment:
         return text
 
     def problem(self, name: str, text: str) -> None:
-        """Remember that a variable is wrong in a way that only its reader can tell."""
-        self._problems.append(f"{name}: {text}")
+        """Remember that a variable is wrong in a way that only its reader can tell; read twice, it is wrong once."""
+        problem = f"{name}: {text}"
+        if problem not in self._problems:
+            self._problems.append(problem)
 
     def check(self) -> None:
         """Raise what was found so far.

@@ -58,7 +58,8 @@ def _endpoint(env: Environment, name: str, *, insecure: bool) -> tuple[str, bool
         return text, insecure
     try:
         url = urlsplit(text)
-        port = url.port or _PORTS[url.scheme]
+        usual_port = _PORTS[url.scheme]
+        port = url.port or usual_port
     except (ValueError, KeyError):
         url, port = urlsplit(""), 0
     if not url.hostname:
