@@ -17,7 +17,7 @@ _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.05
 _ROOT: Final = Path(__file__).parents[2]
-_FOREIGN: Final = ("AGENTMESH_", "OPENAI_", "AZURE_OPENAI_")
+_FOREIGN: Final = ("AGENTMESH_", "OPENAI_", "AZURE_OPENAI_", "OTEL_")
 """Variables that would change what is measured."""
 
 

@@ -24,7 +24,7 @@ _START_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
 _MOST_LINE_BYTES: Final = 2**26
 """Of what the asking process says of one phase: a number for each ask."""
-_FOREIGN: Final = ("AGENTMESH_", "OPENAI_", "AZURE_OPENAI_")
+_FOREIGN: Final = ("AGENTMESH_", "OPENAI_", "AZURE_OPENAI_", "OTEL_")
 """Variables that would change what is measured."""
 
 
@@ -85,23 +85,23 @@ async def running_mesh(agent_seconds: float, **settings: str) -> AsyncIterator[M
     own = {f"AGENTMESH_{name}": value for name, value in settings.items()}
     with TemporaryDirectory() as directory:
         logs = Path(directory)
-        async with _process("orchestrator_svc", logs, AGENTMESH_LISTEN="127.0.0.1:0", **own) as orchestrator:
-            address = await _address_in(logs / "orchestrator_svc")
+        async with process("orchestrator_svc", logs, AGENTMESH_LISTEN="127.0.0.1:0", **own) as orchestrator:
+            address = await address_in(logs / "orchestrator_svc")
             agent_settings = {"AGENTMESH_ORCHESTRATOR_ADDRESS": address, agent.SECONDS_VARIABLE: str(agent_seconds)}
             async with (
-                _process("benchmarks.overload.agent", logs, **agent_settings),
-                _process("benchmarks.overload.load", None, LOAD_ADDRESS=address) as loader,
+                process("benchmarks.overload.agent", logs, **agent_settings),
+                process("benchmarks.overload.load", None, LOAD_ADDRESS=address) as loader,
             ):
-                await _listed(address)
+                await listed(address)
                 yield Mesh(loader, psutil.Process(orchestrator.pid))
 
 
 @asynccontextmanager
-async def _process(module: str, logs: Path | None, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(module: str, logs: Path | None, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a module; what it says goes to a file of its name, or to us if there is no place for logs."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     with (logs / module if logs else Path(os.devnull)).open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
+        started = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module),
             cwd=_ROOT,
             env={**kept, **variables},
@@ -110,15 +110,19 @@ async def _process(module: str, logs: Path | None, **variables: str) -> AsyncIte
             limit=_MOST_LINE_BYTES,
         )
     try:
-        yield process
+        yield started
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        if started.returncode is None:
+            started.terminate()
+        await started.wait()
 
 
-async def _address_in(log: Path) -> str:
-    """What the orchestrator says that it listens on."""
+async def address_in(log: Path) -> str:
+    """What the orchestrator says that it listens on.
+
+    Raises:
+        TimeoutError: It says nothing.
+    """
     async with asyncio.timeout(_START_SECONDS):
         while True:
             for line in (await asyncio.to_thread(log.read_text)).splitlines():
@@ -127,8 +131,12 @@ async def _address_in(log: Path) -> str:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _listed(address: str) -> None:
-    """Return when the agent is in the mesh."""
+async def listed(address: str) -> None:
+    """Return when the agent is in the mesh.
+
+    Raises:
+        TimeoutError: It did not come.
+    """
     async with AsyncMeshClient(address) as client, asyncio.timeout(_START_SECONDS):
         while agent.NAME not in {listed.name for listed in (await client.list_agents()).agents}:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
