@@ -17,6 +17,7 @@ from orchestrator_svc.app.ports.agent_store import Registration
 from orchestrator_svc.core.card import read_card
 from tests.fakes.agent_dialer import ServedAgents
 from tests.fakes.clock import ManualClock
+from tests.telemetry.recording import Metrics
 
 
 def card(name: str, version: str = "1.0.0", effect: str = "READ_ONLY") -> JsonObject:
@@ -157,3 +158,17 @@ async def test_who_is_listed_already_and_breaks_a_rule_then_leaves_at_once(groun
     await ground.look()
     ground.agents.serve("host:1", card("No Name"))
     assert await ground.look() == []
+
+
+async def test_who_comes_leaves_or_falls_silent_is_counted_once(ground: Ground, metrics: Metrics) -> None:
+    for port in (1, 2):
+        ground.agents.serve(f"host:{port}", card("one"))
+    for _ in range(3):
+        await ground.look()
+    ground.file.write_text("host:1\n")
+    ground.agents.stop("host:1")
+    for _ in range(5):
+        await ground.look()
+    assert ground.listed() == []
+    counted = metrics.values("agentmesh.registry.changes", "agentmesh.registry.change")
+    assert counted == {"joined": 2, "left": 1, "expired": 1}

@@ -22,6 +22,7 @@ from orchestrator_svc.adapters.system_clock import SystemClock
 from orchestrator_svc.app.ports.agent_store import Registration
 from orchestrator_svc.core.card import read_card
 from tests.redis_server import BINARIES, RedisServer, redis_server
+from tests.telemetry.recording import Metrics
 
 PATIENCE_SECONDS = 30.0
 """Only a test that fails waits so long."""
@@ -88,6 +89,14 @@ async def until_back(store: RedisAgentStore) -> None:
                 await asyncio.sleep(0)
             else:
                 return
+
+
+async def test_a_lease_that_ends_is_counted_by_one_of_those_who_see_it_end(ground: Ground, metrics: Metrics) -> None:
+    await ground.here.put(registration("one", "host:1", ttl_seconds=0.2))
+    await ground.until_listed(ground.there, ["host:1"])
+    await ground.until_listed(ground.here, [])
+    await ground.until_listed(ground.there, [])
+    assert metrics.values("agentmesh.registry.changes", "agentmesh.registry.change") == {"expired": 1}
 
 
 async def test_fifty_registrations_at_once_through_two_stores_lose_nothing(ground: Ground) -> None:

@@ -24,6 +24,7 @@ from orchestrator_svc.core.card import read_card
 from tests.fakes.agent_dialer import ServedAgents
 from tests.fakes.clock import ManualClock
 from tests.redis_server import BINARIES, redis_server
+from tests.telemetry.recording import Metrics
 
 TTL_SECONDS = 60.0
 ALMOST = 30.0
@@ -256,7 +257,7 @@ async def test_the_end_of_a_replaced_lease_takes_nothing_from_its_successor(grou
 async def test_a_lease_that_is_removed_is_gone_at_once(ground: Ground) -> None:
     registration = await ground.register("one")
     await ground.register("two")
-    await ground.store.remove(registration.lease_id)
+    assert await ground.store.remove(registration.lease_id)
     assert ground.listed() == [("two", "two:1")]
     assert await ground.store.renew(registration.lease_id) is None
 
@@ -265,9 +266,23 @@ async def test_removing_what_is_not_there_changes_nothing(ground: Ground) -> Non
     registration = await ground.register("one")
     await ground.store.remove(registration.lease_id)
     before = ground.revision, ground.leases()
-    await ground.store.remove(registration.lease_id)
-    await ground.store.remove("another")
+    assert not await ground.store.remove(registration.lease_id)
+    assert not await ground.store.remove("another")
     assert (ground.revision, ground.leases()) == before
+
+
+async def test_leases_that_end_without_a_heartbeat_are_counted_and_no_others(ground: Ground, metrics: Metrics) -> None:
+    removed = await ground.register("one")
+    await ground.store.remove(removed.lease_id)
+    await ground.register("two", "host:2")
+    await ground.register("two", "host:2")  # in place of the one before
+    await ground.register("three")
+    kept = await ground.register("four")
+    await ground.let_pass(ALMOST)
+    await ground.store.renew(kept.lease_id)
+    await ground.let_pass(THE_REST)
+    assert ground.listed() == [("four", "four:1")]
+    assert metrics.values("agentmesh.registry.changes", "agentmesh.registry.change") == {"expired": 2}
 
 
 async def test_an_agent_may_come_back_after_its_lease_ended(ground: Ground) -> None:
