@@ -24,6 +24,7 @@ from typing import Final
 import psutil
 
 from agentmesh.client import AsyncMeshClient
+from agentmesh.jsonvalues import JsonObject
 from agentmesh.traces.receiver import OtlpReceiver
 from agentmesh.traces.store import TraceStore
 from benchmarks.overload.mesh import address_in, listed, process
@@ -37,7 +38,7 @@ SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "on": {"OTEL_TRACES_SAMPLER": "always_on"},
 }
 _ECHO: Final = "overload_agent__echo"
-_PLAN: Final = {
+_PLAN: Final[JsonObject] = {
     "steps": [
         {"id": "a", "skill": _ECHO, "arguments": {"text": "one"}},
         {"id": "b", "skill": _ECHO, "arguments": {"text": "two"}},
