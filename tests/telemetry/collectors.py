@@ -20,16 +20,17 @@ PATIENCE_SECONDS = 30.0
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer):
-    """Keeps every export and answers it; a slow one answers once it is released."""
+    """Keeps every export and answers it; a slow one answers once it is released, a refusing one once it takes."""
 
-    def __init__(self, *, slow: bool = False) -> None:
+    def __init__(self, *, slow: bool = False, refusing: bool = False) -> None:
         self.address = ""
+        self.refused = 0
         self.resources: list[resource_pb2.Resource] = []
         self.spans: list[trace_pb2.Span] = []
         self.metrics: list[metrics_pb2.Metric] = []
         self.metadata: list[dict[str, str | bytes]] = []
         """Of every export."""
-        self.answered = 0
+        self._refusing = refusing
         self._changed = threading.Condition()
         self._released = threading.Event()
         if not slow:
@@ -38,6 +39,10 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2
     def release(self) -> None:
         """Answer, what waits and what comes."""
         self._released.set()
+
+    def take(self) -> None:
+        """Refuse no more."""
+        self._refusing = False
 
     def until(self, satisfied: Callable[[], bool]) -> None:
         """Wait for what exports make true."""
@@ -49,6 +54,11 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2
         request: trace_service_pb2.ExportTraceServiceRequest | metrics_service_pb2.ExportMetricsServiceRequest,
         context: grpc.ServicerContext,
     ) -> trace_service_pb2.ExportTraceServiceResponse | metrics_service_pb2.ExportMetricsServiceResponse:
+        if self._refusing:
+            with self._changed:
+                self.refused += 1
+                self._changed.notify_all()
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "not now")
         with self._changed:
             self.metadata.append(dict(context.invocation_metadata()))
             if isinstance(request, trace_service_pb2.ExportTraceServiceRequest):
@@ -61,7 +71,6 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2
                     self.metrics += [metric for scope in metrics.scope_metrics for metric in scope.metrics]
             self._changed.notify_all()
         self._released.wait()
-        self.answered += 1
         if isinstance(request, trace_service_pb2.ExportTraceServiceRequest):
             return trace_service_pb2.ExportTraceServiceResponse()
         return metrics_service_pb2.ExportMetricsServiceResponse()
