@@ -127,7 +127,7 @@ OPTIONS ?=
 # Two at a time also on two cores: half of the time is spent waiting for processes. An idle worker takes tests from the
 # other, so a module mostly stays in one, in its order. Each worker has its own temporary directories.
 .PHONY: test
-test: $(DEV) ## Run the tests, two at a time, in about 4 min (OPTIONS="tests/cli -k up", OPTIONS="-n 0")
+test: $(DEV) ## Run the tests, two at a time, in about 5 min (OPTIONS="tests/cli -k up", OPTIONS="-n 0")
 	@$(BIN)/pytest --numprocesses 2 --dist worksteal $(OPTIONS)
 
 .PHONY: test-llama
