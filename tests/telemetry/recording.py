@@ -1,13 +1,14 @@
-"""The fixtures `spans` and `metrics`: what this process recorded during one test, by a real SDK.
+"""The fixtures `spans` and `metrics`: what this process recorded during one test, by a real SDK; and `capturing`.
 
 Providers can be set once a process, so they are made with the first test that asks for them, and kept.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeAlias
@@ -27,7 +28,12 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
+from agentmesh.telemetry.spans import capture_content
+
 Attributes: TypeAlias = Mapping[str, object]
+
+ALL_ENDED_SECONDS = 10.0
+"""For spans to end that are about to; a machine may be busy."""
 
 
 class Spans(SpanProcessor):
@@ -35,23 +41,48 @@ class Spans(SpanProcessor):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._started: dict[int, str] = {}
+        self._open: dict[int, str] = {}
         self._ended: list[ReadableSpan] = []
+        self._heard: set[Callable[[], object]] = set()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         with self._lock:
-            self._started[span.get_span_context().span_id] = span.name
+            self._open[span.get_span_context().span_id] = span.name
 
     def on_end(self, span: ReadableSpan) -> None:
         with self._lock:
             context = span.get_span_context()
-            if context is not None and context.span_id in self._started:  # not one of a test before
+            if context is not None and context.span_id in self._open:  # not one of a test before
+                del self._open[context.span_id]
                 self._ended.append(span)
+            for heard in self._heard:
+                heard()
 
     def clear(self) -> None:
         with self._lock:
-            self._started.clear()
+            self._open.clear()
             self._ended.clear()
+
+    async def all_ended(self) -> list[ReadableSpan]:
+        """Wait until no span is open, and give all: what ends on the other side may end after the caller has left."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def hear() -> None:
+            loop.call_soon_threadsafe(ended.set)
+
+        with self._lock:
+            self._heard.add(hear)
+        try:
+            async with asyncio.timeout(ALL_ENDED_SECONDS):
+                while self.open:
+                    ended.clear()
+                    await ended.wait()
+        except TimeoutError:
+            raise AssertionError(f"these never ended: {self.open}") from None
+        finally:
+            with self._lock:
+                self._heard.discard(hear)
+        return self.ended
 
     @property
     def ended(self) -> list[ReadableSpan]:
@@ -63,8 +94,7 @@ class Spans(SpanProcessor):
     def open(self) -> list[str]:
         """The names of those that have not ended."""
         with self._lock:
-            ended = {context.span_id for span in self._ended if (context := span.get_span_context()) is not None}
-            return [name for span_id, name in self._started.items() if span_id not in ended]
+            return list(self._open.values())
 
     def named(self, prefix: str) -> list[ReadableSpan]:
         """Those that have ended whose name begins so."""
@@ -170,6 +200,14 @@ def spans() -> Iterator[Spans]:
     recorded.clear()
     yield recorded
     recorded.clear()
+
+
+@pytest.fixture
+def capturing() -> Iterator[None]:
+    """Content is captured during this test."""
+    capture_content(captured=True)
+    yield
+    capture_content(captured=False)
 
 
 @pytest.fixture
