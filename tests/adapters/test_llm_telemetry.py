@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
+from random import Random
 
 import pytest
 from opentelemetry import baggage, context, trace
@@ -13,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from agentmesh.deadline import Deadline
-from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable
+from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable, MeshError
 from agentmesh.telemetry import names
 from agentmesh.telemetry.spans import capture_content, span
 from orchestrator_svc.adapters.llm_settings import LlmSettings
@@ -287,6 +289,45 @@ async def test_the_span_of_a_stream_is_not_current_for_its_reader(llm: ScriptedL
         with span("around") as around:
             async for _ in asked.writing():
                 assert trace.get_current_span() is around
+
+
+async def test_whatever_becomes_of_many_requests_at_once_each_span_ends_beneath_its_own_parent(
+    spans: Spans, metrics: Metrics
+) -> None:
+    chance = Random(11)  # noqa: S311 - chance, no secret
+    replies: list[Reply] = [
+        GOOD,
+        Fails(500),
+        Hangs(),
+        Streams(("All ",), then="hang", usable=True),
+        says("All is well."),
+    ]
+
+    async def ask(number: int, seconds: float) -> None:
+        with span(f"around {number}"), contextlib.suppress(MeshError, TimeoutError):
+            if number % 2:
+                await asked.route(seconds=seconds)
+            else:
+                async with aclosing(asked.writing(seconds=seconds)) as pieces:
+                    async for _ in pieces:
+                        if chance.random() < 0.3:
+                            break
+
+    async with (
+        ScriptedLlm(lambda _: chance.choice(replies), max_completions=None) as llm,
+        asking(llm.base_url) as asked,
+    ):
+        tasks = [asyncio.create_task(ask(number, chance.uniform(0.05, 0.5))) for number in range(120)]
+        for task in tasks[::3]:
+            asyncio.get_running_loop().call_later(chance.uniform(0, 0.3), task.cancel)
+        await asyncio.wait(tasks)
+    arounds = [around.get_span_context() for around in spans.named("around")]
+    chats = spans.named("chat")
+    assert spans.open == []
+    assert len(chats) > 100
+    assert all(chat.parent in arounds for chat in chats)
+    assert sum(point.count for point in metrics.points("gen_ai.client.operation.duration")) == len(chats)
+    assert set(reasons(spans)) <= {None, "500", "timeout", "unusable"}
 
 
 # --- what is measured ---
