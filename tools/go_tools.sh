@@ -83,7 +83,10 @@ build_all() { # NAME...
     target=$(place "$name") || return
     [ -x "$target" ] || missing+=("$name")
   done
-  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ ${#missing[@]} -eq 0 ]; then
+    echo "tools: $* in $cache" >&2
+    return
+  fi
   prepare_go || return
   for name in "${missing[@]}"; do
     build "$name" || lacking+=("$name")

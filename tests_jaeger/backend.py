@@ -1,0 +1,39 @@
+"""What the traces go to and are read from: Jaeger where `make tools` has built it, else the receiver of `agentmesh up`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agentmesh.traces.reader import TraceReader
+from agentmesh.traces.serving import serving_traces
+from tests.go_tools import find_go_tool, pinned_version
+from tests_jaeger.jaeger import running_jaeger
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Something that takes OTLP over gRPC and has Jaeger's HTTP API."""
+
+    name: str
+    otlp_endpoint: str
+    reader: TraceReader
+
+
+@contextmanager
+def running_backend() -> Iterator[Backend]:
+    program = find_go_tool("jaeger")
+    if program is not None:
+        with running_jaeger(program) as jaeger:
+            yield Backend(backend_name(), f"http://{jaeger.otlp}", TraceReader(f"http://{jaeger.http}"))
+    else:
+        with serving_traces() as served:
+            yield Backend(backend_name(), served.otlp_endpoint, TraceReader(served.url))
+
+
+def backend_name() -> str:
+    """Which it is, or will be."""
+    if find_go_tool("jaeger") is not None:
+        return f"Jaeger {pinned_version('jaeger')}"
+    return "the receiver of agentmesh, because there is no Jaeger here (make tools)"
