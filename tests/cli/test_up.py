@@ -1,5 +1,6 @@
 """`agentmesh up`: real processes, and none is left over."""
 
+import fcntl
 import json
 import os
 import re
@@ -84,6 +85,14 @@ def _up(*arguments: str, **environment: str) -> Iterator[Up]:
 
 
 @contextmanager
+def _default_ports() -> Iterator[None]:
+    """For one test at a time: what another process that runs tests has taken of them, it would leave in the middle."""
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def _taken(port: int) -> Iterator[int]:
     """Somebody listens at the port; if that is somebody else already, so much the better."""
     with socket.socket() as sock:
@@ -97,7 +106,7 @@ def _taken(port: int) -> Iterator[int]:
 
 
 def test_a_mesh_starts_beside_another_answers_and_stops_with_ctrl_c(tmp_path: Path) -> None:
-    with _taken(50051), _up("--logs", str(tmp_path)) as up:
+    with _default_ports(), _taken(50051), _up("--logs", str(tmp_path)) as up:
         assert up.shown[0] == "note: something else listens at 127.0.0.1:50051, so a free port is taken"
         assert not up.address.endswith(":50051")
         assert len(up.children) == 4
@@ -154,7 +163,7 @@ def _posted(up: Up) -> dict[str, object]:
 
 
 def test_a_port_for_http_that_is_taken_is_replaced_by_a_free_one() -> None:
-    with _taken(50052), _up() as up:
+    with _default_ports(), _taken(50052), _up() as up:
         assert ":50052/" not in up.line("curl")
         assert _posted(up)["runId"]
         up.process.send_signal(signal.SIGINT)
