@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from opentelemetry import context as otel_context
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram
 from opentelemetry.propagators.textmap import Getter
@@ -24,6 +24,7 @@ from opentelemetry.util.types import AttributeValue
 
 from agentmesh.errors import Code
 from agentmesh.telemetry import names
+from agentmesh.telemetry.propagation import get_global_textmap
 from agentmesh.telemetry.spans import TRACER, failed
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -87,7 +88,7 @@ class ServedCall:
 
     def __init__(self, method: str, system: str, metadata: Pairs | None) -> None:
         self._method = method
-        context = propagate.extract(tuple(metadata or ()), getter=_METADATA)
+        context = get_global_textmap().extract(tuple(metadata or ()), getter=_METADATA)
         self._span = _started(method, SpanKind.SERVER, {names.RPC_SYSTEM: system}, context)
         self._token = otel_context.attach(trace.set_span_in_context(self._span, context))
         self._began = time.perf_counter()
@@ -127,7 +128,7 @@ class SentCall:
     def metadata(self) -> dict[str, str]:
         """What to send, so that the other side goes on with this trace."""
         carrier: dict[str, str] = {}
-        propagate.inject(carrier, trace.set_span_in_context(self._span))
+        get_global_textmap().inject(carrier, trace.set_span_in_context(self._span))
         return carrier
 
     def end(self, code: Code, error_type: str = "") -> None:

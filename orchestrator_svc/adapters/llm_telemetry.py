@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
@@ -23,6 +23,7 @@ from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded
 from agentmesh.jsonvalues import Json
 from agentmesh.telemetry import names
+from agentmesh.telemetry.propagation import get_global_textmap
 from agentmesh.telemetry.spans import TRACER, captures_content, failed
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.openai_replies import CONTENT_FILTER, LENGTH, Reply
@@ -103,7 +104,7 @@ class Chat:
         """What to send, so that the provider goes on with this trace; nothing where it is not to know."""
         carrier: dict[str, str] = {}
         if self._sends_context:
-            propagate.inject(carrier, self._context)
+            get_global_textmap().inject(carrier, self._context)
         return carrier
 
     def came(self, piece: Reply) -> None:

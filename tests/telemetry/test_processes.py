@@ -10,7 +10,7 @@ from tests.e2e.processes import running
 from tests.telemetry.collectors import Collector, attributes, collecting
 
 LISTEN = {"AGENTMESH_LISTEN": "127.0.0.1:0", "AGENTMESH_HTTP_LISTEN": "off"}
-WRONG = {"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_METRICS_EXPORTER": "otlp", "OTEL_METRIC_EXPORT_INTERVAL": "1m"}
+WRONG = {"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_METRICS_EXPORTER": "otlp", "OTEL_PROPAGATORS": "b3"}
 PLAN: JsonObject = {"steps": [{"id": "goods", "skill": "stock_agent__list_shelves", "arguments": {}}]}
 ORCHESTRATOR, AGENT = "orchestrator_svc", "tests.e2e.agents.stock"
 
@@ -63,7 +63,7 @@ async def test_what_cannot_be_used_ends_a_process_with_every_problem(program: st
     assert "Traceback" not in said
     assert [name for name in (*wrong, "OTEL_SERVICE_NAME") if name in said] == [
         "OTEL_TRACES_EXPORTER",
-        "OTEL_METRIC_EXPORT_INTERVAL",
+        "OTEL_PROPAGATORS",
         "AGENTMESH_DRAIN_SECONDS",
     ]
 
@@ -81,3 +81,12 @@ async def test_an_agent_inside_of_another_program_leaves_its_telemetry_alone() -
     async with running("-c", program, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) as process:
         assert await process.ended() == 0
     assert "ProxyTracerProvider\n" in "".join(process.lines)
+
+
+async def test_a_client_does_not_fail_of_propagators_that_are_not_installed() -> None:
+    program = (
+        "from agentmesh.telemetry.propagation import get_global_textmap\nprint(*sorted(get_global_textmap().fields))\n"
+    )
+    async with running("-c", program, environment={"OTEL_PROPAGATORS": "b3"}) as process:
+        assert await process.ended() == 0
+    assert process.lines == ["baggage traceparent tracestate\n"]
