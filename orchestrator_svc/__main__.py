@@ -13,6 +13,7 @@ from agentmesh.event_loop import loop_factory
 from agentmesh.grpc_core_log import silence
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.telemetry.setup import set_up_telemetry
+from agentmesh.telemetry.spans import capture_content
 from orchestrator_svc.config import ConfigInvalid, LoadedConfig, read_config
 
 _log = structlog.get_logger("orchestrator_svc")
@@ -48,6 +49,7 @@ def main() -> int:
         return 2
     silence(os.environ)
     configure_logs(level=loaded.config.log_level)
+    capture_content(captured=loaded.config.capture_content)
     from agentmesh.transport import CannotListen  # noqa: PLC0415 - the core of gRPC reads the variable when it comes
 
     version = importlib.metadata.version("agentmesh")

@@ -7,7 +7,7 @@ import sys
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.llm_fixture", "tests.telemetry.recording"]
+pytest_plugins = ["tests.llm_fixture", "tests.telemetry.capturing", "tests.telemetry.recording"]
 
 # Settings that would change what the code under test does, or let a child process reach a real provider.
 for _name in list(os.environ):

@@ -38,6 +38,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENTMESH_ALLOWED_ADDRESSES": "10.0.0.0/8, .svc.cluster.local, unix:",
         "AGENTMESH_AGENTS_FILE": "/etc/agentmesh/agents.yaml",
         "AGENTMESH_LOG_LEVEL": "DEBUG",
+        "AGENTMESH_CAPTURE_CONTENT": "1",
         "AGENTMESH_MAX_ASK_SECONDS": "1.5",
         "AGENTMESH_SKILL_TIMEOUT_SECONDS": "2",
         "AGENTMESH_DRAIN_SECONDS": "0",
@@ -85,6 +86,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert config.allowed_addresses == ("10.0.0.0/8", ".svc.cluster.local", "unix:")
     assert config.agents_file == "/etc/agentmesh/agents.yaml"
     assert config.log_level == "debug"
+    assert config.capture_content
     assert config.max_ask_seconds == 1.5
     assert config.llm_configured
 

@@ -18,6 +18,7 @@ from agentmesh.env import EnvironmentInvalid
 from agentmesh.event_loop import loop_factory
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.telemetry.setup import Telemetry, set_up_telemetry
+from agentmesh.telemetry.spans import capture_content
 from agentmesh.transport import CannotListen, MeshServer, run_until_signal
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")
@@ -37,6 +38,7 @@ def serve_until_signal(program: Program) -> None:
     try:
         settings = read_settings(os.environ)
         configure_logs(level=settings.log_level)
+        capture_content(captured=settings.capture_content)
         telemetry = set_up_telemetry(name, settings.telemetry, service_version=program.card.version)
         _run(_serve(program, settings), telemetry)
     except EnvironmentInvalid as error:

@@ -22,6 +22,7 @@ class Settings:
 
     options: Options
     log_level: str
+    capture_content: bool = False
     telemetry: TelemetrySettings = NOTHING
 
 
@@ -31,8 +32,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     ORCHESTRATOR_ADDRESS: where to register; several as `agentmesh.addresses` has them (127.0.0.1:50051). AGENT_LISTEN:
     `host:port`, port 0 is chosen by the kernel (127.0.0.1:0). AGENT_ADVERTISE: the address to register (where it
     listens). AGENT_TTL_SECONDS: of the lease, 1 to 3600 (15). ALLOW_PLAINTEXT: 1 to listen without TLS where other
-    machines connect (0). DRAIN_SECONDS: how long calls in flight may go on after the first signal (30). LOG_LEVEL:
-    debug, info, warning, error or critical (info).
+    machines connect (0). CAPTURE_CONTENT: 1 to have arguments, results and texts of errors in traces and logs (0).
+    DRAIN_SECONDS: how long calls in flight may go on after the first signal (30). LOG_LEVEL: debug, info, warning,
+    error or critical (info).
 
     Raises:
         EnvironmentInvalid: With every problem.
@@ -47,6 +49,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         grace_seconds=env.number("AGENTMESH_DRAIN_SECONDS", DEFAULT_GRACE_SECONDS, at_least=0, at_most=3600),
     )
     log_level = env.choice("AGENTMESH_LOG_LEVEL", "info", LEVELS)
+    captured = env.flag("AGENTMESH_CAPTURE_CONTENT")
     if options.listens_everywhere and options.advertise is None:
         env.problem("AGENTMESH_AGENT_ADVERTISE", f"is needed, because {options.listen} is no address to connect to")
     try:
@@ -55,4 +58,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         env.problem("AGENTMESH_ORCHESTRATOR_ADDRESS", str(error))
     telemetry = read_telemetry(env)
     env.check()
-    return Settings(options, log_level, telemetry)
+    return Settings(options, log_level, captured, telemetry)

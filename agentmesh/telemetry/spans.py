@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import structlog
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from agentmesh.telemetry import names
+
+_log: Final = structlog.get_logger(scope="agentmesh.telemetry")
 
 TRACER: Final = trace.get_tracer(names.SCOPE)
 """Of every span; it finds the provider that the process sets up later."""
@@ -30,8 +33,13 @@ class _Content:
 
 
 def capture_content(*, captured: bool) -> None:
-    """Say whether questions, answers, prompts, arguments, results and texts of errors go into telemetry."""
+    """Say whether questions, answers, prompts, arguments, results and texts of errors go into telemetry.
+
+    For mains: it holds for the process, and the log warns of it.
+    """
     _Content.captured = captured
+    if captured:
+        _log.warning("content is captured: traces and logs have what is asked, answered and sent")
 
 
 def captures_content() -> bool:

@@ -188,6 +188,10 @@ class Config(BaseModel):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="Least severity that is logged."
     )
+    capture_content: bool = Field(
+        default=False,
+        description="Put what is asked, answered and sent into traces and logs; for places where nobody's data passes.",
+    )
 
     max_ask_seconds: Seconds = Field(
         default=60,

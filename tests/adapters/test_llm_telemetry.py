@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
 from contextlib import aclosing
 from random import Random
 
@@ -17,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable, MeshError
 from agentmesh.telemetry import names
-from agentmesh.telemetry.spans import capture_content, span
+from agentmesh.telemetry.spans import span
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.llm_telemetry import SECONDS, TOKENS, LlmTelemetry
 from orchestrator_svc.adapters.openai_requests import Request
@@ -399,13 +398,6 @@ async def test_words_of_the_provider_are_in_no_metric_and_bounded_in_spans(
 
 
 # --- what was said ---
-
-
-@pytest.fixture
-def capturing() -> Iterator[None]:
-    capture_content(captured=True)
-    yield
-    capture_content(captured=False)
 
 
 async def test_nothing_that_was_said_is_in_telemetry(llm: ScriptedLlm, spans: Spans, metrics: Metrics) -> None:

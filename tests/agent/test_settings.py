@@ -23,6 +23,7 @@ def test_every_setting_has_its_variable() -> None:
             "AGENTMESH_ALLOW_PLAINTEXT": "1",
             "AGENTMESH_DRAIN_SECONDS": "7",
             "AGENTMESH_LOG_LEVEL": "DEBUG",
+            "AGENTMESH_CAPTURE_CONTENT": "1",
         }
     ) == Settings(
         Options(
@@ -34,6 +35,7 @@ def test_every_setting_has_its_variable() -> None:
             grace_seconds=7,
         ),
         "debug",
+        capture_content=True,
     )
 
 

@@ -62,6 +62,7 @@ def test_the_common_settings_of_an_agent_are_the_defaults_of_agents(component: s
         "ttl_seconds": settings.options.ttl_seconds,
         "drain_seconds": settings.options.grace_seconds,
         "log_level": settings.log_level,
+        "capture_content": settings.capture_content,
         "allow_plaintext": settings.options.allow_plaintext,
     }
 
