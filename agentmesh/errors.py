@@ -158,6 +158,9 @@ class MeshError(Exception):
 
     transient: bool = False
     """True if the same request may succeed when it is sent again."""
+    may_quote: bool = True
+    """False if the message is made of our own words, names and figures. Any other may quote what somebody sent, what an
+    agent said or a model wrote, and is in logs only where content is captured."""
 
     def __init__(
         self,
@@ -249,13 +252,19 @@ class RequestIdReused(RequestError):
 class BudgetExceeded(RequestError):
     """The run may not spend more; the violations name the limits, as `budget.llm_calls`."""
 
+    may_quote = False
+
 
 class ReaderStalled(RequestError):
     """The reader of a stream took nothing for too long."""
 
+    may_quote = False
+
 
 class Unauthenticated(RequestError):
     """The call carries credentials that are nobody's."""
+
+    may_quote = False
 
 
 class AddressNotAllowed(RequestError):
@@ -284,6 +293,8 @@ class SkillNotFound(RequestError):
 
 class LeaseNotFound(RequestError):
     """No such lease: register again."""
+
+    may_quote = False
 
 
 class SkillError(MeshError):
@@ -336,52 +347,62 @@ class Unreachable(PeerError):
     """The peer could not be reached, or the connection broke."""
 
     transient = True
+    may_quote = False
 
 
 class ShuttingDown(PeerError):
     """The server takes no new work."""
 
     transient = True
+    may_quote = False
 
 
 class AddressUnreachable(PeerError):
     """The registry called the address of a registration back, and no agent there said that it serves."""
 
     transient = True
+    may_quote = False
 
 
 class RegistryUnavailable(PeerError):
     """The store that the registry keeps its leases in cannot be reached."""
 
     transient = True
+    may_quote = False
 
 
 class NoEndpoint(PeerError):
     """The catalog has the skill, and no endpoint of its agent is known just now."""
 
     transient = True
+    may_quote = False
 
 
 class Overloaded(PeerError):
     """The server answers as many questions as it takes."""
 
     transient = True
+    may_quote = False
 
 
 class CatalogEmpty(PeerError):
     """No agent is registered."""
 
     transient = True
+    may_quote = False
 
 
 class LlmUnavailable(PeerError):
     """No configured model gave a completion in time."""
 
     transient = True
+    may_quote = False
 
 
 class LlmRefused(PeerError):
     """The provider refused for good: key, model name or content."""
+
+    may_quote = False
 
 
 class AllStepsFailed(PeerError):
@@ -425,9 +446,13 @@ class RemoteError(PeerError):
 class DeadlineExceeded(MeshError):
     """The deadline passed."""
 
+    may_quote = False
+
 
 class RunCancelled(MeshError):
     """The caller left, or the run was cancelled."""
+
+    may_quote = False
 
 
 class ServerError(MeshError):
@@ -440,3 +465,5 @@ class ModelPlanInvalid(ServerError):
 
 class Internal(ServerError):
     """A bug; the message is fixed and names the incident."""
+
+    may_quote = False

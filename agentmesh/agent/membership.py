@@ -180,5 +180,5 @@ class Membership:
                 agent=self._request.card.name,
                 address=self._request.address,
                 error=type(error).__name__,
-                detail=error.message,
+                detail=error.message,  # of the registry, which is told nothing but the card and the address
             )

@@ -15,6 +15,7 @@ from agentmesh.agent.results import Written
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
 from agentmesh.reasons import code_of, reason_of
+from agentmesh.telemetry.failures import told
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")
 
@@ -58,7 +59,7 @@ async def _checked(skill: Skill, values: dict[str, Any], call: Call, threads: Th
     except grpc.aio.AioRpcError as error:  # the interceptor would take it for one of a service behind this one
         raise RuntimeError(f"skill {skill.name} let an error of gRPC pass") from error
     except errors.ResultError as error:
-        _log.error("result_refused", skill=skill.name, error=type(error).__name__, detail=error.message)
+        _log.error("result_refused", skill=skill.name, **told(error))
         raise type(error)(f"skill {skill.name}: {error.message}") from error
     except (errors.SkillError, errors.ArgumentsInvalid):
         raise

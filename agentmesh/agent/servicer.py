@@ -67,9 +67,10 @@ class AgentServicer(agent_service_pb2_grpc.AgentServicer):
     @asynccontextmanager
     async def _attended(self, request: agent_service_pb2.ExecuteRequest) -> AsyncIterator[Execution]:
         """Check the request, and have it executed while the block lasts."""
-        ids = {"run_id": request.run_id, "step_id": request.step_id, "skill": request.skill}
+        ids = {"run_id": request.run_id, "step_id": request.step_id}
         structlog.contextvars.bind_contextvars(**{name: value for name, value in ids.items() if value})
         skill = self._skill(request)
+        structlog.contextvars.bind_contextvars(skill=skill.name)  # not before: it may be anything
         arguments = await from_struct_off_loop(request.arguments)
         values = skill.arguments.read(arguments)
         call = _call(request)

@@ -13,6 +13,9 @@ from typing import Final, TextIO
 import structlog
 from opentelemetry import trace
 
+from agentmesh.telemetry.failures import traceback_of
+from agentmesh.telemetry.spans import captures_content
+
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
@@ -20,8 +23,9 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     """Write everything, also what libraries log through `logging`, as JSON lines.
 
     A line has `event`, `level`, `scope` (of a library `logger`), `timestamp` (UTC, ISO 8601), what is bound, within a
-    span `trace_id` and `span_id` (hex, as collectors show them), and for an exception its traceback as text. A line
-    that cannot be written is lost: nothing fails because nobody reads.
+    span `trace_id` and `span_id` (hex, as collectors show them), and for an exception its traceback as text, which
+    is `agentmesh.telemetry.failures.traceback_of`. A line that cannot be written is lost: nothing fails because nobody
+    reads.
 
     Args:
         level: One of `LEVELS`; what is below it is not written.
@@ -39,7 +43,7 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
         _add_span,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_format_exception),
     ]
     render = structlog.processors.JSONRenderer()  # ASCII: text with half a surrogate pair is written, too
     structlog.configure(
@@ -51,13 +55,24 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            foreign_pre_chain=[_first_line, structlog.stdlib.add_logger_name, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
     from_libraries = max(number, logging.WARNING)
     handler.setLevel(from_libraries)  # a library may set a lower level for its own logger
     logging.basicConfig(level=from_libraries, handlers=[handler], force=True)
+
+
+def _format_exception(exc_info: structlog.typing.ExcInfo) -> str:
+    return traceback_of(exc_info[1])
+
+
+def _first_line(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of what a library says, where content is not captured: asyncio goes on with what exceptions and tasks hold."""
+    if not captures_content():
+        line["event"] = str(line["event"]).partition("\n")[0]
+    return line
 
 
 def _add_span(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -30,6 +30,7 @@ from agentmesh.deadline import Deadline, current_deadline
 from agentmesh.errors import Code, MeshError
 from agentmesh.incidents import as_internal, close_incident
 from agentmesh.reasons import code_of, reason_of
+from agentmesh.telemetry.failures import told
 from agentmesh.telemetry.rpc import ServedCall
 from agentmesh.telemetry.spans import current_trace_id, record_bug
 from agentmesh.transport.calls import Call
@@ -267,16 +268,11 @@ def _as_mesh_error(raised: BaseException, method: _Method) -> MeshError:
 
 
 def _log_call(method: _Method, code: Code, error: MeshError | None, started: float, context: Call) -> None:
-    facts: dict[str, Any] = {}
-    if error is not None:
-        facts = {"reason": reason_of(error), "error": error.message}
-        if error.violations:
-            facts["violations"] = [f"{v.path}: {v.reason}: {v.message}" for v in error.violations]
     _log.info(
         "rpc",
         method=method.name,
         code=code.name,
         duration_ms=round((time.perf_counter() - started) * 1000, 3),
         peer=unquote(context.peer()),
-        **facts,
+        **(told(error) if error is not None else {}),
     )

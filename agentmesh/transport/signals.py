@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from agentmesh.errors import MeshError
+from agentmesh.telemetry.failures import told
 from agentmesh.transport.server import MeshServer
 
 _BEFORE_DRAIN_SECONDS: Final = 5.0
@@ -54,7 +55,7 @@ async def _drain(server: MeshServer, grace_seconds: float, before_drain: Callabl
             async with asyncio.timeout(_BEFORE_DRAIN_SECONDS):
                 await before_drain()
         except (MeshError, TimeoutError) as error:
-            _log.warning("not in order before the end", error=str(error) or "timeout")
+            _log.warning("not in order before the end", **told(error))
     await server.drain(grace_seconds)
 
 

@@ -94,11 +94,13 @@ def from_status(status: status_pb2.Status, peer: str) -> MeshError:
     """
     code = Code(status.code) if status.code in _CODES else Code.UNKNOWN
     received = unpack(status)
-    if received.domain == DOMAIN:
-        kind = _class_for(code, received.reason)
-        if kind is not None:
-            return _rebuild(kind, status.message, code, received)
-    return _foreign(status.message, code, received, peer)
+    kind = _class_for(code, received.reason) if received.domain == DOMAIN else None
+    if kind is not None:
+        error = _rebuild(kind, status.message, code, received)
+    else:
+        error = _foreign(status.message, code, received, peer)
+    error.may_quote = True  # whatever its class: another process wrote it
+    return error
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> MeshError:

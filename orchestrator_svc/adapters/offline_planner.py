@@ -15,6 +15,7 @@ import structlog
 
 from agentmesh.deadline import Deadline
 from agentmesh.jsonvalues import JsonObject
+from agentmesh.telemetry.failures import told_violations
 from orchestrator_svc.adapters.offline.composition import compose
 from orchestrator_svc.adapters.offline.embeddings import Embedder
 from orchestrator_svc.adapters.offline.follow_ups import again, is_follow_up
@@ -67,7 +68,7 @@ class OfflinePlanner:
         try:
             validate(plan, catalog)
         except PlanRejected as rejected:
-            _log.warning("offline plan does not validate, abstaining", violation=str(rejected))
+            _log.warning("offline plan does not validate, abstaining", violations=told_violations(rejected.violations))
             return {"steps": []}
         return plan
 

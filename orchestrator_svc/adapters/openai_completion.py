@@ -12,6 +12,7 @@ import structlog
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded
 from agentmesh.jsonvalues import JsonObject
+from agentmesh.telemetry.failures import told_text
 from orchestrator_svc.adapters.llm_attempts import Attempts, Failure, Kind
 from orchestrator_svc.adapters.llm_budget import Allowance, allow, models_within
 from orchestrator_svc.adapters.llm_settings import LlmSettings
@@ -121,7 +122,7 @@ class Completion:
         """
         model = self._attempts.model
         key = self._settings.api_key
-        detail = failure.detail.replace(key, "***") if key else failure.detail
+        detail = told_text(failure.detail.replace(key, "***") if key else failure.detail)
         _log.warning("no completion", model=model, completion=self._id, reason=failure.summary, detail=detail)
         self._failure = failure
         if not failure.charged:

@@ -20,6 +20,7 @@ import structlog
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject, digest
+from agentmesh.telemetry.failures import told_violations
 from orchestrator_svc.app import metrics
 from orchestrator_svc.app.metrics import Lookup
 from orchestrator_svc.app.ports.plan_store import PlanStore, StoredPlan
@@ -122,7 +123,7 @@ class PlanCache:
             found = MadePlan(check(stored.plan), PlanSource.CACHE, stored.planner)
         except PlanRejected as rejected:
             metrics.plan_looked_up(Lookup.STALE)
-            _log.info("a kept plan is not sound any more", violation=str(rejected))
+            _log.info("a kept plan is not sound any more", violations=told_violations(rejected.violations))
             return None
         metrics.plan_looked_up(Lookup.HIT)
         return found

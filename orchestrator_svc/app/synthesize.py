@@ -10,6 +10,7 @@ import structlog
 
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded, LlmRefused, LlmUnavailable
+from agentmesh.telemetry.failures import told
 from orchestrator_svc.app.ports.synthesizer import Brief, Restart, Synthesizer
 from orchestrator_svc.app.run import AnswerSource, Run
 from orchestrator_svc.app.run_events import AnswerReset, AnswerToken
@@ -62,7 +63,7 @@ class Writer:
             try:
                 answer = await self._by_model(brief, run, deadline) if plan.steps else None
             except BudgetExceeded as error:
-                _log.info("the renderer answers: the budget allows no model", run_id=run.id, reason=str(error))
+                _log.info("the renderer answers: the budget allows no model", run_id=run.id, **told(error))
                 answer, brief, run.outcome = None, replace(brief, over_budget=True), RunOutcome.PARTIAL
             run.answer_source = AnswerSource.RENDERED if answer is None else AnswerSource.LLM
             run.answer = await self._written(self._renderer, brief, run, deadline) if answer is None else answer
@@ -81,7 +82,7 @@ class Writer:
             async with asyncio.timeout(in_time.remaining()):
                 return await self._written(self._model, brief, run, in_time) or None
         except (LlmUnavailable, LlmRefused, TimeoutError) as error:
-            _log.warning("synthesis failed, the renderer answers", run_id=run.id, reason=str(error))
+            _log.warning("synthesis failed, the renderer answers", run_id=run.id, **told(error))
             return None
 
     async def _written(self, synthesizer: Synthesizer, brief: Brief, run: Run, deadline: Deadline) -> str:

@@ -199,10 +199,22 @@ async def test_the_key_is_in_no_error_no_log_and_no_settings_text(llm: ScriptedL
         async with asking(llm.base_url) as mesh:
             with pytest.raises(LlmRefused) as raised:
                 await mesh.route()
-    assert "Incorrect API key provided: ***." in str(logs)
+    assert [entry["reason"] for entry in logs] == ["the key is not accepted (401)"]
+    assert "Incorrect" not in str(logs)
     assert KEY not in str(logs)
     assert KEY not in repr(raised.value)
     assert raised.value.__context__ is None
+
+
+@pytest.mark.usefixtures("capturing")
+async def test_where_content_is_captured_the_log_has_the_providers_words_without_the_key(llm: ScriptedLlm) -> None:
+    llm.to_route(Fails(401, f"Incorrect API key provided: {KEY}."))
+    with structlog.testing.capture_logs() as logs:
+        async with asking(llm.base_url) as mesh:
+            with pytest.raises(LlmRefused):
+                await mesh.route()
+    assert "Incorrect API key provided: ***." in str(logs)
+    assert KEY not in str(logs)
 
 
 async def test_a_server_that_wants_no_key_gets_a_placeholder(llm: ScriptedLlm) -> None:

@@ -29,11 +29,49 @@ def test_a_line_has_event_level_scope_time_and_what_is_bound() -> None:
     assert line == {"event": "rpc", "level": "info", "scope": "tests", "run_id": "r1", "duration_ms": 1.5}
 
 
-def test_a_traceback_is_part_of_its_line() -> None:
-    (line,) = logged("try:\n  1 / 0\nexcept ZeroDivisionError as error:\n  log.error('unexpected', exc_info=error)")
+DIVIDED = "try:\n  1 / 0\nexcept ZeroDivisionError as error:\n  log.error('unexpected', exc_info=error)"
+CAPTURED = "from agentmesh.telemetry.spans import capture_content\ncapture_content(captured=True)\n"
+
+
+def test_a_traceback_is_part_of_its_line_without_what_the_exception_says() -> None:
+    (line,) = logged(DIVIDED)
     assert line["level"] == "error"
     assert "Traceback (most recent call last)" in line["exception"]
-    assert "ZeroDivisionError: division by zero" in line["exception"]
+    assert line["exception"].endswith("\nZeroDivisionError: <withheld>")
+
+
+def test_where_content_is_captured_it_has_that_too_and_the_log_warns_of_it() -> None:
+    warning, line = logged(CAPTURED + DIVIDED)
+    assert (warning["level"], warning["event"].partition(":")[0]) == ("warning", "content is captured")
+    assert line["exception"].endswith("\nZeroDivisionError: division by zero")
+
+
+FORGOTTEN = """
+import asyncio, gc
+
+async def fail():
+    raise ValueError('a secret')
+
+async def forget():
+    task = asyncio.create_task(fail())
+    await asyncio.wait([task])
+
+asyncio.run(forget())
+gc.collect()
+"""
+
+
+def test_of_what_a_library_says_of_an_exception_the_first_line_is_told_and_the_lines_of_code() -> None:
+    (line,) = logged(FORGOTTEN)
+    assert (line["event"], line["logger"]) == ("Task exception was never retrieved", "asyncio")
+    assert line["exception"].endswith("\nValueError: <withheld>")
+    assert "secret" not in str(line)
+
+
+def test_where_content_is_captured_all_of_it_is_told() -> None:
+    _, line = logged(CAPTURED + FORGOTTEN)
+    assert "ValueError('a secret')" in line["event"]
+    assert line["exception"].endswith("\nValueError: a secret")
 
 
 def test_libraries_log_in_the_same_form_from_warning_on() -> None:

@@ -318,9 +318,22 @@ async def test_one_line_a_call_says_method_code_duration_peer_and_what_is_bound(
         "run_id": "r1",
     }
     assert (second["run_id"], second["code"], second["reason"]) == ("r2", "INVALID_ARGUMENT", "ARGUMENTS_INVALID")
-    assert (second["error"], second["violations"]) == ("city is required", ["city: ARGUMENT_MISSING: is required"])
+    assert (second["error"], second["violations"]) == ("<withheld>", ["*: ARGUMENT_MISSING"])
     assert (third["method"], third["code"]) == (f"{SERVICE}/ExecuteStream", "OK")
     assert "run_id" not in third, "what one call bound is not seen by the next"
+
+
+@pytest.mark.usefixtures("capturing")
+async def test_where_content_is_captured_the_line_has_what_an_error_says() -> None:
+    async def execute(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
+        missing = errors.Violation("city", errors.ViolationReason.ARGUMENT_MISSING, "is required")
+        raise errors.ArgumentsInvalid("city is required", violations=[missing])
+
+    async with served(execute) as agent:
+        with capture_logs() as logs, pytest.raises(errors.ArgumentsInvalid):
+            await agent.stub.Execute(call(), timeout=10)
+    assert logs[0]["error"] == "city is required"
+    assert logs[0]["violations"] == ["city: ARGUMENT_MISSING: is required"]
 
 
 async def test_of_violations_that_do_not_fit_the_status_the_log_has_all() -> None:
