@@ -1,4 +1,4 @@
-"""What the traces go to and are read from: Jaeger where `make tools` has built it, else the receiver of `agentmesh up`."""
+"""Where the traces go and are read: Jaeger if `make tools` has built it, else the receiver of `agentmesh up`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tests_jaeger.jaeger import running_jaeger
 class Backend:
     """Something that takes OTLP over gRPC and has Jaeger's HTTP API."""
 
-    name: str
     otlp_endpoint: str
     reader: TraceReader
 
@@ -26,14 +25,14 @@ def running_backend() -> Iterator[Backend]:
     program = find_go_tool("jaeger")
     if program is not None:
         with running_jaeger(program) as jaeger:
-            yield Backend(backend_name(), f"http://{jaeger.otlp}", TraceReader(f"http://{jaeger.http}"))
+            yield Backend(f"http://{jaeger.otlp}", TraceReader(f"http://{jaeger.http}"))
     else:
         with serving_traces() as served:
-            yield Backend(backend_name(), served.otlp_endpoint, TraceReader(served.url))
+            yield Backend(served.otlp_endpoint, TraceReader(served.url))
 
 
 def backend_name() -> str:
-    """Which it is, or will be."""
+    """Which of the two it is here."""
     if find_go_tool("jaeger") is not None:
         return f"Jaeger {pinned_version('jaeger')}"
-    return "the receiver of agentmesh, because there is no Jaeger here (make tools)"
+    return "the receiver of agentmesh, because Jaeger has not been built here (make tools)"

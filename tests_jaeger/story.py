@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 import grpc.aio
 
 from agentmesh.jsonvalues import Json
 from agentmesh.v1 import orchestrator_service_pb2 as pb
-from agentmesh.v1 import orchestrator_service_pb2_grpc
+from agentmesh.v1 import orchestrator_service_pb2_grpc, run_pb2
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh
 from tests.e2e.processes import Process, running
 from tests.fakes.llm_replies import calls, says
@@ -81,6 +82,9 @@ async def _tell(otlp_endpoint: str) -> TraceIds:
         )
 
 
+_Asked: TypeAlias = "grpc.aio.UnaryUnaryCall[pb.AskRequest, run_pb2.AskResponse]"
+
+
 @dataclass(frozen=True, slots=True)
 class _Caller:
     orchestrator: orchestrator_service_pb2_grpc.OrchestratorAsyncStub
@@ -109,9 +113,7 @@ class _Caller:
         assert await asked.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         return trace_id
 
-    def _asked(
-        self, question: str, seconds: float
-    ) -> tuple[str, grpc.aio.UnaryUnaryCall[pb.AskRequest, pb.AskResponse]]:
+    def _asked(self, question: str, seconds: float) -> tuple[str, _Asked]:
         """Whoever gets no answer knows the trace by having begun it."""
         self.llm.to_route(calls(HANG))
         trace_id = secrets.token_hex(16)
