@@ -20,11 +20,15 @@ from agentmesh.cli.output import Output, open_output
 from agentmesh.cli.problems import explain_error
 from agentmesh.cli.run import guarded
 from agentmesh.cli.show_answer import duration, show_answer
-from agentmesh.client import Answer, MeshClient, RunOutcome
+from agentmesh.cli.show_trace import show_trace
+from agentmesh.client import Answer, MeshClient, Mode, RunOutcome
 from agentmesh.errors import MeshError
+from agentmesh.traces.reader import TraceReader
+from agentmesh.traces.settling import settled
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, process_environment
 from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
+from orchestrator_svc.commands.traces import local_traces
 from orchestrator_svc.config import Config
 
 _STOP_SECONDS: Final = 10.0
@@ -53,19 +57,21 @@ def main() -> ExitCode:
         CommandFailed: The configuration is wrong, the mesh did not start, or a question did not end as it should.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its processes on both signals
-    config = load_config().config
+    loaded = load_config()
     output = open_output()
-    output.line(("agentmesh demo: ", "bold"), _model(config))
+    output.line(("agentmesh demo: ", "bold"), _model(loaded.config))
     logs = Path(tempfile.mkdtemp(prefix="agentmesh-demo-"))
     advice = f"read the logs in {logs}"
-    mesh = LocalMesh(process_environment(), logs)
-    try:
-        mesh.start(ANY_PORT, readiness_lines(output))
-        failed = _ask_all(mesh.address, output)
-    except MeshDidNotStart as error:
-        raise CommandFailed(f"the demo failed: {error}", details=error.lines, advice=advice) from None
-    finally:
-        stopped = mesh.stop(grace_seconds=_STOP_SECONDS)
+    environment = process_environment()
+    with local_traces(environment, loaded.telemetry, output, ANY_PORT) as traces:
+        mesh = LocalMesh({**environment, **traces.environment}, logs)
+        try:
+            mesh.start(ANY_PORT, readiness_lines(output))
+            failed = _ask_all(mesh.address, output, traces.url)
+        except MeshDidNotStart as error:
+            raise CommandFailed(f"the demo failed: {error}", details=error.lines, advice=advice) from None
+        finally:
+            stopped = mesh.stop(grace_seconds=_STOP_SECONDS)
     output.line()
     output.line(f"{stopped_line(stopped)}.")
     if failed is not None:
@@ -86,8 +92,11 @@ def _model(config: Config) -> str:
     return f"model {', '.join(config.llm_models)} at {config.llm_base_url or 'api.openai.com'}"
 
 
-def _ask_all(address: str, output: Output) -> CommandFailed | None:
-    """Ask the questions; return what went wrong with the first one that did not end as it should."""
+def _ask_all(address: str, output: Output, trace_api: str) -> CommandFailed | None:
+    """Ask the questions; return what went wrong with the first one that did not end as it should.
+
+    Where traces are kept, that of the question with the most steps is drawn at the end.
+    """
     answers: list[tuple[Question, Answer]] = []
     with MeshClient(address) as mesh:
         for number, question in enumerate(QUESTIONS, start=1):
@@ -107,6 +116,10 @@ def _ask_all(address: str, output: Output) -> CommandFailed | None:
                     f"question {number} ended {answer.outcome}, and should have ended {question.outcome}"
                 )
     _summarize(output, answers)
+    question, answer = max(answers, key=lambda asked: (len(asked[1].steps), asked[1].mode is Mode.SEQUENTIAL))
+    if trace_api and answer.trace_id:
+        output.heading("who did what when", question.text)
+        show_trace(output, settled(TraceReader(trace_api), answer.trace_id))
     return None
 
 

@@ -12,7 +12,7 @@ import typer
 
 from agentmesh.cli import agents_app, options, runs_app
 from agentmesh.cli.exits import MEANINGS
-from agentmesh.cli.options import DEFAULT_ADDRESS
+from agentmesh.cli.options import DEFAULT_ADDRESS, DEFAULT_TRACE_API
 from agentmesh.cli.plugins import PluginGroup
 
 _ABOUT: Final = "Ask a mesh of AI agents: one question is routed once, its plan runs, one answer comes back."
@@ -53,6 +53,7 @@ def build_command(invocation: Invocation) -> Callable[..., Any]:
     app.add_typer(agents_app.build(markup), name="agents")
     app.command()(agents_app.register)
     app.add_typer(runs_app.build(markup), name="runs")
+    app.command()(trace)
     return typer.main.get_command(app)
 
 
@@ -85,15 +86,24 @@ def ask(
     keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Leave the run going on when this command is left, as by Ctrl-C.")
     ] = False,
+    with_trace: Annotated[
+        bool, typer.Option("--trace", help="Draw the trace as well: who was called when, for how long, how it went.")
+    ] = False,
+    trace_api: options.TraceApi = DEFAULT_TRACE_API,
+    trace_ui: options.TraceUi = "",
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
     token: options.Token = "",
 ) -> None:
     """Ask a question and show plan, steps, answer and cost."""
     options.one_form(as_json=as_json, events=events)
+    if with_trace and (as_json or events):
+        raise typer.BadParameter("--trace is drawn for people; for programs: agentmesh trace RUN_ID --json")
     if plan_only:
-        if raw or events or keep_running:
-            raise typer.BadParameter("--plan-only runs nothing, so --raw, --events and --keep-running say nothing")
+        if raw or events or keep_running or with_trace:
+            raise typer.BadParameter(
+                "--plan-only runs nothing, so --raw, --events, --keep-running and --trace say nothing"
+            )
         plan(
             question,
             as_json=as_json,
@@ -112,6 +122,7 @@ def ask(
         question,
         as_json=as_json,
         events=events,
+        traces_at=options.TracesAt(trace_api, trace_ui) if with_trace else None,
         timeout_seconds=timeout,
         raw=raw,
         allowed_skills=tuple(skill or ()),
@@ -188,3 +199,27 @@ def run_plan(
         budget=commands.budget(budget_llm_calls, budget_tokens, budget_usd, budget_agent_calls),
     )
     raise typer.Exit(code)
+
+
+def trace(
+    given: Annotated[str, typer.Argument(metavar="RUN_ID", help="Of the run, or of the trace itself: 32 hex digits.")],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the spans as one JSON document, for programs.")
+    ] = False,
+    trace_api: options.TraceApi = DEFAULT_TRACE_API,
+    trace_ui: options.TraceUi = "",
+    timeout: options.Timeout = None,
+    address: options.Address = DEFAULT_ADDRESS,
+    token: options.Token = "",
+) -> None:
+    """Draw the trace of a run: who was called when, for how long, and how it went."""
+    from agentmesh.cli import trace_commands  # noqa: PLC0415
+
+    trace_commands.trace(
+        options.Target(address, token),
+        options.TracesAt(trace_api, trace_ui),
+        given,
+        as_json=as_json,
+        timeout_seconds=timeout,
+    )

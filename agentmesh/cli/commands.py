@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Unpack
 
 from agentmesh.cli.documents import STDIN
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.follow import Form, follow
-from agentmesh.cli.options import DEFAULT_ADDRESS, Cache, Target
+from agentmesh.cli.options import DEFAULT_ADDRESS, Cache, Target, TracesAt
 from agentmesh.cli.output import open_output
 from agentmesh.cli.plan_files import read_plan
 from agentmesh.cli.show_answer import exit_code_of_answer, show_answer, show_routed
 from agentmesh.client import Answer, AskOptions, Budget, CacheMode, ExecuteOptions, MeshClient, Mode, RoutingOptions
 from agentmesh.client.wire_json import message_json
+from agentmesh.errors import MeshError
 
 _MAX_QUESTION_BYTES: Final = 32 * 1024
 """What the contract takes; one more is read, so that the server refuses it."""
@@ -26,12 +28,14 @@ def ask(
     *,
     as_json: bool,
     events: bool,
+    traces_at: TracesAt | None,
     timeout_seconds: float | None,
     **options: Unpack[AskOptions],
 ) -> ExitCode:
+    """Ask; with `traces_at` the trace is drawn below the answer, or above the error."""
     question = _question(question)
     form = form_of(as_json=as_json, events=events)
-    with MeshClient(target.address, token=target.token) as mesh:
+    with _tracing_failure(traces_at), MeshClient(target.address, token=target.token) as mesh:
         answer = follow(
             mesh.ask_stream(question, timeout_seconds=timeout_seconds, **options),
             form,
@@ -39,7 +43,10 @@ def ask(
             on_leaving=_way_back(target) if options.get("keep_running") else None,
         )
     assert answer is not None  # read from the beginning, a stream has the answer or raises
-    return answered(answer, form)
+    code = answered(answer, form)
+    if traces_at is not None:
+        _show_trace(traces_at, answer.trace_id)
+    return code
 
 
 def plan(
@@ -101,6 +108,22 @@ def budget(llm_calls: int | None, tokens: int | None, cost_usd: float | None, ag
 def cache_mode(given: Cache | None) -> CacheMode | None:
     """Return how to use the plan cache; None where nothing was said about it."""
     return None if given is None else CacheMode(given)
+
+
+@contextmanager
+def _tracing_failure(traces_at: TracesAt | None) -> Iterator[None]:
+    try:
+        yield
+    except MeshError as error:
+        if traces_at is not None and (trace_id := error.metadata.get("trace_id")):
+            _show_trace(traces_at, trace_id)
+        raise
+
+
+def _show_trace(traces_at: TracesAt, trace_id: str) -> None:
+    from agentmesh.cli.trace_commands import show_trace_of  # noqa: PLC0415 - only where it is asked for
+
+    show_trace_of(open_output(), traces_at, trace_id)
 
 
 def _way_back(target: Target) -> Callable[[str], str]:

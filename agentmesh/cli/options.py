@@ -15,6 +15,8 @@ from agentmesh.addresses import read_target
 from agentmesh.cards import Effect
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+DEFAULT_TRACE_API: Final = "http://127.0.0.1:50054"
+"""Of `agentmesh up`."""
 _HIGHEST_PORT: Final = 65_535
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -35,6 +37,16 @@ class Target:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class TracesAt:
+    """Where traces are."""
+
+    api: str
+    """Where they are read."""
+    ui: str
+    """Base of the pages of a Jaeger; empty without one."""
+
+
 def positive(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter("must be more than 0")
@@ -53,6 +65,12 @@ def _address(value: str) -> str:
     port = value.rpartition(":")[2]
     if port.isdecimal() and int(port) > _HIGHEST_PORT:  # gRPC would take the remainder of 65536
         raise typer.BadParameter(f"has port {port}, and {_HIGHEST_PORT} is the highest")
+    return value
+
+
+def _url(value: str) -> str:
+    if value and not re.match(r"https?://[^/\s]+", value):
+        raise typer.BadParameter("must be a URL, as http://127.0.0.1:50054")
     return value
 
 
@@ -117,6 +135,29 @@ Token = Annotated[
         show_envvar=True,
         metavar="TOKEN",
         help="Bearer token that names you: runs are their caller's. Better as the variable, which others do not see.",
+    ),
+]
+TraceApi = Annotated[
+    str,
+    typer.Option(
+        "--trace-api",
+        envvar="AGENTMESH_TRACE_API_URL",
+        show_envvar=True,
+        show_default=True,
+        metavar="URL",
+        callback=_url,
+        help="Where traces are read: the HTTP API of `agentmesh up`, or of a Jaeger.",
+    ),
+]
+TraceUi = Annotated[
+    str,
+    typer.Option(
+        "--trace-ui",
+        envvar="AGENTMESH_TRACE_UI_URL",
+        show_envvar=True,
+        metavar="URL",
+        callback=_url,
+        help="Base of the pages of a Jaeger: the trace is linked there.",
     ),
 ]
 Timeout = Annotated[

@@ -57,6 +57,8 @@ class Output(ABC):
     """Whether marks and arrows beyond ASCII can be shown."""
     animated: bool
     """Whether what was drawn can be drawn over."""
+    columns: int
+    """Width of the terminal; 0 where lines have any length."""
 
     @abstractmethod
     def line(self, *spans: Span) -> None:
@@ -118,6 +120,7 @@ class PlainOutput(Output):
     rich = False
     marks = False
     animated = False
+    columns = 0
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

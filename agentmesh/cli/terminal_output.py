@@ -25,6 +25,7 @@ class TerminalOutput(Output):
         self._console: Console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self.marks = self._console.encoding.startswith("utf")
         self.animated = not self._console.is_dumb_terminal
+        self.columns = self._console.width
 
     def line(self, *spans: Span) -> None:
         self._print(styled(spans))

@@ -7,7 +7,6 @@ generic protobuf JSON makes of it: ids in base64, enums by name, snake_case, num
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 from collections.abc import Iterable
@@ -192,7 +191,7 @@ def _id(holder: JsonObject, name: str, digits: int) -> str:
         return text.lower()
     try:
         octets = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         octets = b""
     if len(octets) * 2 != digits:
         raise NotOtlp(f"{name} is no id of {digits} hex digits")

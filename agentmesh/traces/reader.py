@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -17,8 +17,6 @@ from agentmesh.jsonvalues import Json, JsonObject
 from agentmesh.traces.model import Span, Trace
 from agentmesh.traces.otlp_json import NotOtlp, read_spans
 
-DEFAULT_URL: Final = "http://127.0.0.1:50054"
-"""Of the trace server of `agentmesh up`."""
 _TRACES: Final = "/api/v3/traces"
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _AROUND: Final = timedelta(days=1)
@@ -49,7 +47,7 @@ class TraceReader:
         ValueError: The URL is none.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout_seconds: float = 5.0) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url} is no URL: as http://127.0.0.1:50054")
@@ -107,8 +105,10 @@ class TraceReader:
         """
         now = datetime.now(UTC)
         between = {"start_time": _rfc3339(now - _AROUND), "end_time": _rfc3339(now + _AROUND)}
-        answer, name = self._get("/api/v3/dependencies", between), "dependencies"
-        if answer is None:  # Jaeger learned that path late
+        answer, name = None, "dependencies"
+        with suppress(TracesUnreadable):  # Jaeger learned that path late: before, its pages are what answers there
+            answer = self._get("/api/v3/dependencies", between)
+        if answer is None:
             milliseconds = int((now + _AROUND).timestamp() * 1000)
             back = int(2 * _AROUND.total_seconds() * 1000)
             answer, name = self._get("/api/dependencies", {"endTs": str(milliseconds), "lookback": str(back)}), "data"

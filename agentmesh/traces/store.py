@@ -13,7 +13,8 @@ from agentmesh.traces.model import Span, Trace
 class Limits:
     """What is kept at most."""
 
-    traces: int = 500
+    traces: int = 5_000
+    """Most are heartbeats of agents: with three of them as many come in two hours."""
     spans_a_trace: int = 5_000
     """Of a larger one the spans that came first go: children end before their parents, so what stays has its root."""
     total_bytes: int = 16 * 1024 * 1024

@@ -16,7 +16,7 @@ from typing import Final
 
 from agentmesh.addresses import read_target
 from agentmesh.cli.exits import CommandFailed, ExitCode
-from agentmesh.cli.options import DEFAULT_ADDRESS
+from agentmesh.cli.options import DEFAULT_ADDRESS, DEFAULT_TRACE_API
 from agentmesh.cli.output import Output, open_output
 from orchestrator_svc.commands.mesh import (
     ANY_PORT,
@@ -30,6 +30,8 @@ from orchestrator_svc.commands.mesh import (
 from orchestrator_svc.commands.processes import POLL_SECONDS, Child, LogFollower
 from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
+from orchestrator_svc.commands.traces import LISTEN as TRACES
+from orchestrator_svc.commands.traces import LocalTraces, local_traces
 from orchestrator_svc.config import LoadedConfig
 
 _STOP_MARGIN_SECONDS: Final = 5.0
@@ -98,12 +100,17 @@ def run_up(*, logs: Path | None, verbose: bool, shape: Shape) -> ExitCode:
     if http is not None:
         http = _where_to_listen("http_listen", http, loaded, output)
     directory = _log_directory(logs)
-    with StopSignals() as signals:
-        mesh = LocalMesh(process_environment(), directory, lambda: signals.count > 0, shape)
+    environment = process_environment()
+    with (
+        StopSignals() as signals,
+        local_traces(environment, loaded.telemetry, output, _where_to_keep_traces(loaded.config.listen)) as traces,
+    ):
+        mesh = LocalMesh({**environment, **traces.environment}, directory, lambda: signals.count > 0, shape)
         watched = _Watched(mesh, LogFollower() if verbose else None, output)
         try:
             mesh.start(listen, readiness_lines(output), http=http or "")
-            _show_how_to_ask(output, mesh, directory, kept=logs is not None)
+            _show_where(output, directory, traces, kept=logs is not None)
+            _show_how_to_ask(output, mesh, traces)
             watched.until(lambda: signals.count > 0)
         except KeyboardInterrupt:
             pass  # a signal during the start
@@ -146,6 +153,11 @@ def _where_to_listen(setting: str, listen: str, loaded: LoadedConfig, output: Ou
     return ANY_PORT
 
 
+def _where_to_keep_traces(listen: str) -> str:
+    """Beside the orchestrator: at the usual port, or at any where that takes any."""
+    return ANY_PORT if listen.endswith(":0") else TRACES
+
+
 def _check_can_be_listed(listen: str) -> None:
     """Clients and agents get a list of all orchestrators, which has IP addresses alone."""
     try:
@@ -164,17 +176,26 @@ def _log_directory(logs: Path | None) -> Path:
     return logs
 
 
-def _show_how_to_ask(output: Output, mesh: LocalMesh, directory: Path, *, kept: bool) -> None:
-    address, one = mesh.address, mesh.addresses[0]
-    ask = json.dumps({"query": _QUESTION})
-    execute = json.dumps({"plan": _PLAN, "answerFormat": "ANSWER_FORMAT_RAW"})
+def _show_where(output: Output, directory: Path, traces: LocalTraces, *, kept: bool) -> None:
     output.line(
         ("logs              ", "bold"), str(directory), ("" if kept else "  (removed after a clean stop)", "dim")
     )
+    if traces.url:
+        output.line(("traces            ", "bold"), traces.url, ("  (the latest, in memory)", "dim"))
+
+
+def _show_how_to_ask(output: Output, mesh: LocalMesh, traces: LocalTraces) -> None:
+    address, one = mesh.address, mesh.addresses[0]
+    ask = json.dumps({"query": _QUESTION})
+    execute = json.dumps({"plan": _PLAN, "answerFormat": "ANSWER_FORMAT_RAW"})
+    where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
     output.heading("ask")
-    output.line(
-        f"{_own_name()} ask {shlex.quote(_QUESTION)}{'' if address == DEFAULT_ADDRESS else f' --address {address}'}"
-    )
+    output.line(f"{_own_name()} ask {shlex.quote(_QUESTION)}{where}")
+    if traces.url:
+        read_at = "" if traces.url == DEFAULT_TRACE_API else f" --trace-api {traces.url}"
+        output.heading("see who did what when")
+        output.line(f"{_own_name()} ask --trace {shlex.quote(_QUESTION)}{where}{read_at}")
+        output.line(f"{_own_name()} trace RUN_ID{where}{read_at}")
     output.heading("or with grpcurl")
     output.line(f"grpcurl -plaintext {one} agentmesh.v1.Registry/ListAgents")
     output.line(f"grpcurl -plaintext -d {shlex.quote(ask)} {one} agentmesh.v1.Orchestrator/Ask")

@@ -102,6 +102,10 @@ def test_the_demo_asks_four_questions_and_leaves_nothing() -> None:
     assert len(children) == 4
     assert shown[0].startswith("agentmesh demo: offline, without a key")
     assert sum(line.startswith("== ") for line in shown) == 4
+    drawn = shown[shown.index(next(line for line in shown if line.startswith("who did what when: Check for"))) :]
+    assert any(re.search(r"#.*  orchestrator: agentmesh.v1.Orchestrator/Ask$", line) for line in drawn)
+    assert any(re.search(r"#.*    execute_tool check_config$", line) for line in drawn)
+    assert not any("incomplete" in line for line in drawn)
     assert shown[-3] == "4 processes stopped."
     assert shown[-2].startswith("Next: `make up`")
     assert shown[-1].startswith("make ask Q='")
