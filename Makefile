@@ -21,7 +21,7 @@ LLAMA := $(VENV)/.llama
 PACKAGES := agentmesh orchestrator_svc agent_svcs
 GENERATED := agentmesh/v1 third_party/python
 # What exists of the directories that are linted and typed.
-SOURCES := $(wildcard $(PACKAGES) tests tests_llama benchmarks)
+SOURCES := $(wildcard $(PACKAGES) deploy tests tests_llama benchmarks)
 
 .PHONY: help
 help: ## List the targets (the default)
@@ -115,6 +115,10 @@ generated: protos ## Check that the committed stubs are those of the .proto file
 	if [ -n "$$changed" ]; then \
 		echo "make protos changes these; commit them:"; echo "$$changed"; exit 1; \
 	fi
+
+.PHONY: check-deploy
+check-deploy: $(DEV) ## Check the deploy files: compose, Dockerfile, Prometheus with its alerts, Jaeger
+	@deploy/check.sh $(BIN)
 
 .PHONY: check
 check: generated breaking lint type ## Everything that is checked without running: contracts, style, layers, types
