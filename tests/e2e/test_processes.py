@@ -1,43 +1,22 @@
-"""The mesh as people run it: an orchestrator and two agents as processes, asked with `buf curl` through reflection."""
+"""The mesh as people run it: an orchestrator and two agents as processes, asked by somebody else's client."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import code_pb2, error_details_pb2
 from grpc_health.v1 import health_pb2
 
-from agentmesh.v1 import registry_service_pb2, registry_service_pb2_grpc
+from agentmesh.transport import from_struct
+from agentmesh.v1 import orchestrator_service_pb2 as pb
+from agentmesh.v1 import registry_service_pb2, registry_service_pb2_grpc, run_pb2
+from tests.e2e.grpc_client import call
 from tests.e2e.processes import Process, running
-
-BUF = Path(sys.executable).parent / "buf"
-
-
-async def buf_curl(address: str, method: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Exit code and answer; what fails is JSON as well, on stderr."""
-    process = await asyncio.create_subprocess_exec(
-        str(BUF),
-        "curl",
-        "--protocol=grpc",
-        "--http2-prior-knowledge",
-        f"--data={json.dumps(request)}",
-        f"http://{address}/agentmesh.v1.{method}",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, json.loads(out or err)
 
 
 @pytest.fixture
@@ -61,7 +40,7 @@ async def test_a_plan_with_a_condition_and_a_repeat_runs_over_two_agent_processe
     mesh: tuple[str, dict[str, Process]],
 ) -> None:
     address, _ = mesh
-    code, answer = await buf_curl(
+    status, answer = await call(
         address,
         "Orchestrator/ExecutePlan",
         {
@@ -85,34 +64,35 @@ async def test_a_plan_with_a_condition_and_a_repeat_runs_over_two_agent_processe
                 ]
             },
         },
+        pb.ExecutePlanResponse,
     )
-    assert code == 0, answer
-    steps = {step["stepId"]: step for step in answer["result"]["steps"]}
-    assert [item["result"] for item in steps["counts"]["items"]] == [{"pieces": 0}, {"pieces": 4}]
-    assert steps["order"]["result"] == {"price": 20}
-    assert (steps["praise"]["outcome"], steps["praise"]["reason"]) == (
-        "STEP_OUTCOME_SKIPPED",
-        "STEP_REASON_CONDITION_FALSE",
+    assert status.code == 0, status
+    steps = {step.step_id: step for step in answer.result.steps}
+    assert [from_struct(item.result) for item in steps["counts"].items] == [{"pieces": 0}, {"pieces": 4}]
+    assert from_struct(steps["order"].result) == {"price": 20}
+    assert (steps["praise"].outcome, steps["praise"].reason) == (
+        run_pb2.STEP_OUTCOME_SKIPPED,
+        run_pb2.STEP_REASON_CONDITION_FALSE,
     )
-    assert answer["result"]["usage"]["agentCalls"] == 4
+    assert answer.result.usage.agent_calls == 4
 
 
 async def test_an_error_can_be_read_with_its_details(mesh: tuple[str, dict[str, Process]]) -> None:
     address, _ = mesh
-    code, answer = await buf_curl(
+    status, _ = await call(
         address,
         "Orchestrator/ExecutePlan",
         {
             "answer_format": "ANSWER_FORMAT_RAW",
             "plan": {"steps": [{"id": "c", "skill": "stock_agent__count", "arguments": {"item": "gold"}}]},
         },
+        pb.ExecutePlanResponse,
     )
-    assert code != 0
-    assert answer["code"] == "not_found"
-    packed = next(detail["value"] for detail in answer["details"] if detail["type"] == "google.rpc.ErrorInfo")
-    info = error_details_pb2.ErrorInfo.FromString(base64.b64decode(packed + "=="))
+    assert status.code == code_pb2.NOT_FOUND
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
     assert (info.domain, info.reason, info.metadata["step_id"]) == ("agentmesh", "ALL_STEPS_FAILED", "c")
-    assert "gold" in answer["message"]
+    assert "gold" in status.message
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

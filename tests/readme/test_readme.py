@@ -18,6 +18,7 @@ from google.protobuf import json_format
 
 from agentmesh.v1 import card_pb2
 from tests.e2e.card_server import serving_card
+from tests.go_tools import find_go_tool
 from tests.readme.mesh import AMesh, mesh_of_processes
 
 ROOT = Path(__file__).parents[2]
@@ -72,11 +73,13 @@ def mesh() -> Iterator[AMesh]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """An empty folder whose `bin` has those of the programs that this machine lacks."""
+    """An empty folder whose `bin` has grpcurl if `make tools` built it, and those programs that this machine lacks."""
     (tmp_path / "bin").mkdir()
+    if (grpcurl := find_go_tool("grpcurl")) is not None:
+        (tmp_path / "bin" / "grpcurl").symlink_to(grpcurl)
     for name, text in (("grpcurl", GRPCURL), ("curl", CURL)):
-        if shutil.which(name) is None:
-            program = tmp_path / "bin" / name
+        program = tmp_path / "bin" / name
+        if not program.exists() and shutil.which(name) is None:
             program.write_text(text)
             program.chmod(program.stat().st_mode | stat.S_IEXEC)
     return tmp_path
