@@ -41,6 +41,17 @@ class Mesh:
         listing = await self.registry.ListAgents(registry_service_pb2.ListAgentsRequest())
         return {agent.card.name for agent in listing.agents}
 
+    async def has_noticed_the_end_of(self, address: str) -> None:
+        """Return when nobody serves at this address as far as the orchestrator knows; it stays listed."""
+        ended = (address, registry_service_pb2.ENDPOINT_STATE_NOT_SERVING)
+        async with asyncio.timeout(LEFT_OVER_SECONDS):
+            while ended not in await self._states():  # noqa: ASYNC110 - each look is a call over the network
+                await asyncio.sleep(0.01)
+
+    async def _states(self) -> set[tuple[str, int]]:
+        listing = await self.registry.ListAgents(registry_service_pb2.ListAgentsRequest())
+        return {(endpoint.address, endpoint.state) for agent in listing.agents for endpoint in agent.endpoints}
+
 
 async def _nothing() -> None:
     return

@@ -357,6 +357,7 @@ async def test_an_agent_that_is_gone_is_unavailable_and_a_retry_may_help(mesh: M
     card = dead_agent("answer", "EFFECT_READ_ONLY")
     async with serving_card(card) as address:
         await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
+    await mesh.has_noticed_the_end_of(address)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run(mesh, {"id": "a", "skill": "dead__answer"})
     refusal = refusal_of(caught.value)
@@ -367,6 +368,7 @@ async def test_a_side_effect_that_never_left_is_not_called_unknown(mesh: Mesh) -
     card = dead_agent("pay", "EFFECT_SIDE_EFFECT")
     async with serving_card(card) as address:
         await mesh.registry.Register(registry_service_pb2.RegisterRequest(card=card, address=address))
+    await mesh.has_noticed_the_end_of(address)
     steps = await run(mesh, FIND, {"id": "pay", "skill": "dead__pay"}, max_effect="EFFECT_SIDE_EFFECT")
     assert steps["pay"].reason == run_pb2.STEP_REASON_NO_ENDPOINT
     assert not steps["pay"].effect_unknown

@@ -288,6 +288,7 @@ async def test_a_side_effect_that_never_left_leaves_its_request_id_free(probe: P
     async with running_mesh(minds=minds(FixedPlanner([])), settings=settings) as mesh:
         async with await agent.start() as gone:
             await register(mesh, agent, gone)
+        await mesh.has_noticed_the_end_of(gone.address)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await mesh.orchestrator.ExecutePlan(request)
         assert refusal_of(caught.value).metadata["step_reason"] == "NO_ENDPOINT"
