@@ -21,7 +21,7 @@ LLAMA := $(VENV)/.llama
 PACKAGES := agentmesh orchestrator_svc agent_svcs
 GENERATED := agentmesh/v1 third_party/python
 # What exists of the directories that are linted and typed.
-SOURCES := $(wildcard $(PACKAGES) deploy tests tests_llama benchmarks)
+SOURCES := $(wildcard $(PACKAGES) deploy tests tests_jaeger tests_llama benchmarks)
 
 .PHONY: help
 help: ## List the targets (the default)
@@ -73,7 +73,7 @@ clean: ## Remove .venv and every cache
 	find $(SOURCES) third_party -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: tools
-tools: ## Build grpcurl, promtool and Jaeger from Go modules into the cache (opt-in, needs Go, first run: about 15 min)
+tools: ## Build grpcurl, promtool and Jaeger from Go modules into the cache (opt-in, needs Go, first run: 10 to 20 min)
 	@tools/go_tools.sh build
 
 # --- contracts -------------------------------------------------------------------------------------------------------
@@ -133,6 +133,10 @@ OPTIONS ?=
 .PHONY: test
 test: $(DEV) ## Run the tests, two at a time, in about 5 min (OPTIONS="tests/cli -k up", OPTIONS="-n 0")
 	@$(BIN)/pytest --numprocesses 2 --dist worksteal $(OPTIONS)
+
+.PHONY: test-jaeger
+test-jaeger: $(DEV) ## Read the traces of a mesh of processes from Jaeger (after `make tools`; else from our own receiver)
+	@$(BIN)/pytest tests_jaeger
 
 .PHONY: test-llama
 test-llama: $(LLAMA) ## Run the wire tests against a real llama.cpp server (opt-in, 100 MB of model)

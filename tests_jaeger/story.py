@@ -27,7 +27,7 @@ from tests.fakes.llm_replies import calls, says
 from tests.fakes.scripted_llm import ScriptedLlm
 
 MODEL = "scripted-1"
-STORY_SECONDS = 50.0
+STORY_SECONDS = 150.0
 """It takes ten; what hangs is to fail with what it hangs in."""
 ASK_SECONDS = 30.0
 SHORT_SECONDS = 5.0

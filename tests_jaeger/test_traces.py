@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+import pytest
+
 from agentmesh.traces.model import Trace, calls_between
 from tests_jaeger.recorded import Recorded, drawn
 from tests_jaeger.story import MODEL
+
+pytestmark = pytest.mark.timeout(180)  # the first test starts Jaeger and the mesh, and asks; the others read
 
 AGENTS = {"analytics_agent", "config_agent", "data_agent", "troubled_agent"}
 
