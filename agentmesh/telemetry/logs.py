@@ -19,6 +19,29 @@ from agentmesh.telemetry.spans import captures_content
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
+def _format_exception(exc_info: structlog.typing.ExcInfo) -> str:
+    return traceback_of(exc_info[1])
+
+
+def _add_span(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of the span within which the line is written; where the SDK is not set up, of the caller's, if it sent one."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid and "trace_id" not in line:
+        line["trace_id"] = trace.format_trace_id(span.trace_id)
+        line["span_id"] = trace.format_span_id(span.span_id)
+    return line
+
+
+PROCESSORS: Final[tuple[structlog.typing.Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    _add_span,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.ExceptionRenderer(_format_exception),
+)
+"""What makes a line out of what is logged, but for its form."""
+
+
 def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None:
     """Write everything, also what libraries log through `logging`, as JSON lines.
 
@@ -38,16 +61,9 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
         raise ValueError(f"{level!r} is no log level: {', '.join(LEVELS)}")
     number = logging.getLevelNamesMapping()[level.upper()]
     target = stream or sys.stdout
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        _add_span,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(_format_exception),
-    ]
     render = structlog.processors.JSONRenderer()  # ASCII: text with half a surrogate pair is written, too
     structlog.configure(
-        processors=[*shared, render],
+        processors=[*PROCESSORS, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: _Lines(target),
         cache_logger_on_first_use=True,
@@ -55,7 +71,7 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_first_line, structlog.stdlib.add_logger_name, *shared],
+            foreign_pre_chain=[_first_line, structlog.stdlib.add_logger_name, *PROCESSORS],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
@@ -64,23 +80,10 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     logging.basicConfig(level=from_libraries, handlers=[handler], force=True)
 
 
-def _format_exception(exc_info: structlog.typing.ExcInfo) -> str:
-    return traceback_of(exc_info[1])
-
-
 def _first_line(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Of what a library says, where content is not captured: asyncio goes on with what exceptions and tasks hold."""
     if not captures_content():
         line["event"] = str(line["event"]).partition("\n")[0]
-    return line
-
-
-def _add_span(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Of the span within which the line is written; where the SDK is not set up, of the caller's, if it sent one."""
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid and "trace_id" not in line:
-        line["trace_id"] = trace.format_trace_id(span.trace_id)
-        line["span_id"] = trace.format_span_id(span.span_id)
     return line
 
 
