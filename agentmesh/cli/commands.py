@@ -11,7 +11,7 @@ from agentmesh.cli.documents import STDIN
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.follow import Form, follow
 from agentmesh.cli.options import DEFAULT_ADDRESS, Cache, Target, TracesAt
-from agentmesh.cli.output import open_output
+from agentmesh.cli.output import Output, open_output
 from agentmesh.cli.plan_files import read_plan
 from agentmesh.cli.show_answer import exit_code_of_answer, show_answer, show_routed
 from agentmesh.client import Answer, AskOptions, Budget, CacheMode, ExecuteOptions, MeshClient, Mode, RoutingOptions
@@ -43,9 +43,10 @@ def ask(
             on_leaving=_way_back(target) if options.get("keep_running") else None,
         )
     assert answer is not None  # read from the beginning, a stream has the answer or raises
-    code = answered(answer, form)
+    output = open_output()
+    code = answered(answer, form, output)
     if traces_at is not None:
-        _show_trace(traces_at, answer.trace_id)
+        _show_trace(output, traces_at, answer.trace_id)
     return code
 
 
@@ -85,9 +86,9 @@ def run_plan(
     return answered(answer, form_of(as_json=as_json))
 
 
-def answered(answer: Answer, form: Form) -> ExitCode:
+def answered(answer: Answer, form: Form, output: Output | None = None) -> ExitCode:
     """Write an answer, unless it was the last of the events that have been written, and return its exit code."""
-    output = open_output()
+    output = output or open_output()
     if form is Form.JSON:
         output.json(message_json(answer.wire))
     elif form is Form.TEXT:
@@ -116,14 +117,14 @@ def _tracing_failure(traces_at: TracesAt | None) -> Iterator[None]:
         yield
     except MeshError as error:
         if traces_at is not None and (trace_id := error.metadata.get("trace_id")):
-            _show_trace(traces_at, trace_id)
+            _show_trace(open_output(), traces_at, trace_id)
         raise
 
 
-def _show_trace(traces_at: TracesAt, trace_id: str) -> None:
+def _show_trace(output: Output, traces_at: TracesAt, trace_id: str) -> None:
     from agentmesh.cli.trace_commands import show_trace_of  # noqa: PLC0415 - only where it is asked for
 
-    show_trace_of(open_output(), traces_at, trace_id)
+    show_trace_of(output, traces_at, trace_id)
 
 
 def _way_back(target: Target) -> Callable[[str], str]:

@@ -21,6 +21,7 @@ _ELSEWHERE: Final = "--trace-api or AGENTMESH_TRACE_API_URL names where: the add
 
 def trace(target: Target, traces_at: TracesAt, given: str, *, as_json: bool, timeout_seconds: float | None) -> None:
     """Show the trace of a run; what is no id of a run may be that of a trace."""
+    given = given.lower() if _ID.match(given) else given
     try:
         trace_id = _trace_of_run(target, given, timeout_seconds)
         found = read_trace(traces_at, trace_id)
@@ -100,10 +101,10 @@ def _known(traces_at: TracesAt, given: str) -> Settled | None:
     if not _ID.match(given):
         return None
     try:
-        TraceReader(traces_at.api).trace(given.lower())
+        TraceReader(traces_at.api).trace(given)
     except (TraceUnknown, TracesUnreadable):
         return None
-    return read_trace(traces_at, given.lower())
+    return read_trace(traces_at, given)
 
 
 def _links(traces_at: TracesAt, trace_id: str) -> list[str]:

@@ -171,6 +171,63 @@ def test_a_port_for_http_that_is_taken_is_replaced_by_a_free_one() -> None:
     assert up.process.returncode == 0
 
 
+def test_the_trace_of_an_answer_is_drawn_with_what_the_agents_did() -> None:
+    with _up(**ANY_PORT) as up:
+        url = up.line("traces").split()[1]
+        ask = shlex.split(next(line for line in up.shown if " ask --trace " in line))
+        assert ask[-2:] == ["--trace-api", url]
+        asked = subprocess.run([*PROGRAM, *ask[1:]], capture_output=True, text=True, check=False)
+        assert (asked.returncode, asked.stderr) == (0, "")
+        drawn = asked.stdout.partition("\ntrace: ")[2]
+        assert "incomplete" not in drawn
+        for tree in (
+            "  orchestrator: agentmesh.v1.Orchestrator/AskStream",
+            "    invoke_workflow ask  SINGLE, COMPLETE, 0 LLM calls",
+            "      plan orchestrator  SINGLE, by offline",
+            "      invoke_agent data_agent  step get_report, SUCCEEDED",
+            "        -> agentmesh.v1.Agent/Execute",
+            "          data_agent: agentmesh.v1.Agent/Execute",
+            "            execute_tool get_report",
+            "      synthesize  after get_report",
+        ):
+            assert re.search(rf"[#.]{{24}}{re.escape(tree)}", drawn), tree
+        run_id = re.search(r"^run: (\w+)$", asked.stdout, re.MULTILINE)
+        assert run_id is not None
+        again = [*PROGRAM, "trace", run_id[1], "--address", up.address, "--trace-api", url]
+        traced = subprocess.run(again, capture_output=True, text=True, check=False)
+        assert traced.stdout == f"trace: {drawn}"
+        by_http = urllib.request.urlopen(f"{url}/api/v3/services", timeout=LONG_SECONDS)  # noqa: S310 - of this machine
+        assert json.loads(by_http.read())["services"] == [
+            "analytics_agent",
+            "config_agent",
+            "data_agent",
+            "orchestrator",
+        ]
+        up.process.send_signal(signal.SIGINT)
+        assert up.rest().splitlines()[-1] == "4 processes stopped"
+        assert up.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, {"OTEL_SDK_DISABLED": "true"}],
+    ids=["configured", "disabled"],
+)
+def test_telemetry_that_somebody_decided_on_is_left_alone(environment: dict[str, str]) -> None:
+    with _up(**ANY_PORT, **environment) as up:
+        assert not any("trace" in line for line in up.shown)
+        with MeshClient(up.address) as mesh:
+            answer = mesh.ask("What are the current system metrics?")
+        assert answer.outcome is RunOutcome.COMPLETE
+        assert bool(answer.trace_id) is ("OTEL_EXPORTER_OTLP_ENDPOINT" in environment)
+
+
+def test_a_port_for_traces_that_is_taken_is_replaced_by_a_free_one() -> None:
+    with _taken(50054), _up() as up:
+        assert "note: something else listens at 127.0.0.1:50054, so traces are read at a free port" in up.shown
+        assert not up.line("traces").endswith(":50054")
+
+
 def test_several_orchestrators_share_a_store_and_agents_have_several_processes() -> None:
     with _up("--orchestrators", "2", "--replicas", "data_agent=3", **ANY_PORT) as up:
         assert up.line("store").split()[1] == "valkey-server"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from agentmesh.jsonvalues import Json
+from agentmesh.jsonvalues import Json, JsonObject
 from agentmesh.telemetry import names
-from agentmesh.traces.model import Span, SpanKind, SpanStatus, Trace
+from agentmesh.traces.model import KINDS, STATUSES, Span, SpanKind, SpanStatus, Trace
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 MILLISECOND = 1_000_000
@@ -78,11 +79,30 @@ def message(one: Span, **changes: bytes | int) -> trace_pb2.Span:
         "trace_id": bytes.fromhex(one.trace_id),
         "span_id": bytes.fromhex(one.span_id),
         "parent_span_id": bytes.fromhex(one.parent_id),
+        "kind": KINDS.index(one.kind),
         "name": one.name,
         "start_time_unix_nano": one.start_ns,
         "end_time_unix_nano": one.end_ns,
+        "attributes": _attributes(one.attributes),
+        "status": {"code": STATUSES.index(one.status), "message": one.status_text},
+        "events": [
+            {"name": event.name, "time_unix_nano": event.at_ns, "attributes": _attributes(event.attributes)}
+            for event in one.events
+        ],
+        "links": [
+            {"trace_id": bytes.fromhex(link.trace_id), "span_id": bytes.fromhex(link.span_id)} for link in one.links
+        ],
     }
     return trace_pb2.Span(**{**fields, **changes})
+
+
+def _attributes(attributes: JsonObject) -> list[KeyValue]:
+    """Texts and numbers."""
+    kinds = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value"}
+    return [
+        KeyValue(key=key, value=AnyValue(**{kinds[type(value)]: value}))  # type: ignore[arg-type]
+        for key, value in attributes.items()
+    ]
 
 
 def request(*messages: trace_pb2.Span, service: str = "orchestrator") -> trace_service_pb2.ExportTraceServiceRequest:
@@ -98,6 +118,12 @@ def exporter(address: str, service: str = "trace.v1.TraceService") -> Iterator[A
     """Give the rpc as bytes in, bytes out."""
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         yield channel.unary_unary(f"/opentelemetry.proto.collector.{service}/Export")
+
+
+def send_all(address: str, spans: Iterable[Span]) -> None:
+    """Export spans, each by its service."""
+    for one in spans:
+        send(address, message(one), service=one.service)
 
 
 def send(address: str, *messages: trace_pb2.Span, service: str = "orchestrator") -> Any:  # noqa: ANN401
