@@ -21,7 +21,8 @@ echo "hadolint"
 "$bin/hadolint" Dockerfile
 
 echo "what the files say is there"
-(cd .. && "$bin/pytest" tests/deploy)
+# `make test` also runs the mesh of the compose file.
+(cd .. && "$bin/pytest" tests/deploy --ignore tests/deploy/test_compose_mesh.py)
 
 if promtool=$(tool promtool); then
   echo "promtool: configuration, rules, tests of rules"
