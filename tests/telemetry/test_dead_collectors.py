@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
+from statistics import median
 
 import pytest
 
@@ -21,6 +22,9 @@ each_way_of_being_dead = pytest.mark.parametrize("dead", [closed_port, black_hol
 
 MARGIN_SECONDS = 1.5
 """For a machine that is busy with other things."""
+
+EXPORT_SECONDS = 10
+"""The default of OTEL_EXPORTER_OTLP_TIMEOUT: as long as an export to a dead collector takes, or nearly."""
 
 ASKS = 30
 PLAN: JsonObject = {"steps": [{"id": "goods", "skill": "stock_agent__list_shelves", "arguments": {}}]}
@@ -98,13 +102,14 @@ async def test_a_mesh_answers_and_ends_as_if_nothing_were_exported(dead: Dead) -
     with dead() as address:
         exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}", "OTEL_BSP_SCHEDULE_DELAY": "1"}
         async with mesh(exporting) as (orchestrator, agent, client), mesh({}) as (*others, other_client):
-            asking = other_asking = 0.0
+            asking, other_asking = [], []
             for _ in range(ASKS):
-                asking += await seconds_of_a_run(client)
-                other_asking += await seconds_of_a_run(other_client)
+                asking.append(await seconds_of_a_run(client))
+                other_asking.append(await seconds_of_a_run(other_client))
             stopping = [await seconds_of_the_end(process) for process in (agent, orchestrator)]
             other_stopping = [await seconds_of_the_end(process) for process in others[::-1]]
-    assert asking < 3 * other_asking  # the smallest harm, one export in the way of one answer, would be 100 times
+    assert median(asking) < 3 * median(other_asking)
+    assert max(asking) < max(other_asking) + EXPORT_SECONDS / 2  # what a run that waited for an export would take more
     for took, without in zip(stopping, other_stopping, strict=True):
         assert took < without + CLOSE_SECONDS + MARGIN_SECONDS
     for process in (orchestrator, agent):
