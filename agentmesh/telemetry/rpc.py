@@ -88,7 +88,8 @@ class ServedCall:
 
     def __init__(self, method: str, system: str, metadata: Pairs | None) -> None:
         self._method = method
-        context = get_global_textmap().extract(tuple(metadata or ()), getter=_METADATA)
+        # From nothing but the metadata: a span that the server happened to be started in is not what calls it.
+        context = get_global_textmap().extract(tuple(metadata or ()), Context(), _METADATA)
         self._span = _started(method, SpanKind.SERVER, {names.RPC_SYSTEM: system}, context)
         self._token = otel_context.attach(trace.set_span_in_context(self._span, context))
         self._began = time.perf_counter()

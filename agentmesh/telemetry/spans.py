@@ -83,9 +83,9 @@ def record_bug(ended: Span, raised: BaseException) -> None:
 
     What it says may quote what somebody sent.
     """
-    if not ended.is_recording() or getattr(raised, _RECORDED, False):
+    if not ended.is_recording() or _is_recorded(raised):
         return
-    setattr(raised, _RECORDED, True)
+    vars(raised)[_RECORDED] = True  # by no attribute: an author's exception may refuse that
     attributes = {
         names.EXCEPTION_TYPE: type(raised).__qualname__,
         names.EXCEPTION_STACKTRACE: "".join(traceback.format_tb(raised.__traceback__)),
@@ -93,6 +93,13 @@ def record_bug(ended: Span, raised: BaseException) -> None:
     if captures_content():
         attributes[names.EXCEPTION_MESSAGE] = str(raised)
     ended.add_event(names.EXCEPTION_EVENT, attributes)
+
+
+def _is_recorded(raised: BaseException) -> bool:
+    """Also true of a group, as task groups make it, of what was recorded one by one."""
+    if _RECORDED in vars(raised):
+        return True
+    return isinstance(raised, BaseExceptionGroup) and all(_is_recorded(one) for one in raised.exceptions)
 
 
 def current_trace_id() -> str:

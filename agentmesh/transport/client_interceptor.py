@@ -9,6 +9,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import grpc
@@ -113,20 +114,26 @@ class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
     ) -> AsyncIterator[Any]:
         """Return the messages; reading them raises MeshError where the call fails."""
         details, sent = self._prepared(client_call_details)
-        try:
-            call: _StreamCall = await continuation(details, request)
-        except grpc.aio.UsageError as error:
-            with _observed(sent):
+        reader = _Reader()
+        with _observed(sent, whole=False):
+            try:
+                call: _StreamCall = await continuation(details, request)
+            except grpc.aio.UsageError as error:
                 raise self._unreachable() from error
-        call.add_done_callback(lambda ended: _note_cancelled(sent, ended))
-        return self._messages(call, sent)
+            call.add_done_callback(lambda ended: _note_left(sent, reader, ended))
+        messages = self._messages(call, sent, reader)
+        weakref.finalize(messages, sent.end_on_purpose).atexit = False  # nobody has read it, or will read on
+        return messages
 
-    async def _messages(self, call: _StreamCall, sent: SentCall) -> AsyncIterator[Any]:
+    async def _messages(self, call: _StreamCall, sent: SentCall, reader: _Reader) -> AsyncIterator[Any]:
         with _observed(sent):
             try:
+                reader.waits()
                 async for message in call:
                     self._check_read(message)
+                    reader.has_one()
                     yield message
+                    reader.waits()
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, self._peer) from error
             except asyncio.CancelledError:
@@ -135,9 +142,24 @@ class StreamClientInterceptor(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
                 raise
 
 
+@dataclass(slots=True)
+class _Reader:
+    """Whoever reads a stream."""
+
+    task: asyncio.Task[Any] | None = None
+    is_waiting: bool = False
+    """For the next message; how that ends is how the call ended."""
+
+    def waits(self) -> None:
+        self.task, self.is_waiting = asyncio.current_task(), True
+
+    def has_one(self) -> None:
+        self.is_waiting = False
+
+
 @contextmanager
-def _observed(sent: SentCall) -> Iterator[None]:
-    """Note how the call ended, by what leaves the block."""
+def _observed(sent: SentCall, *, whole: bool = True) -> Iterator[None]:
+    """Note how the call ended, by what leaves the block; where it is not the whole call, only how it failed."""
     try:
         yield
     except asyncio.CancelledError:
@@ -149,17 +171,21 @@ def _observed(sent: SentCall) -> Iterator[None]:
     except GeneratorExit:  # whoever read it has enough
         sent.end_on_purpose()
         raise
-    finally:
+    except BaseException as error:
+        sent.end(Code.INTERNAL, type(error).__qualname__)
+        raise
+    if whole:
         sent.end(Code.OK)
 
 
-def _note_cancelled(sent: SentCall, ended: grpc.aio.Call) -> None:
+def _note_left(sent: SentCall, reader: _Reader, ended: grpc.aio.Call) -> None:
     """For a stream that is left while nobody waits for its next message: by a task that is cancelled, or on purpose."""
-    if ended.cancelled():
-        if _cancellations():
-            sent.end(Code.CANCELLED)
-        else:
-            sent.end_on_purpose()
+    if not ended.cancelled() or reader.is_waiting:
+        return
+    if reader.task is not None and reader.task.cancelling():
+        sent.end(Code.CANCELLED)
+    else:
+        sent.end_on_purpose()
 
 
 @asynccontextmanager
