@@ -79,7 +79,8 @@ def _quoted_in_the_readme() -> list[str]:
 
 
 def _shape(line: str) -> str:
-    """The line without its numbers, and with one space for many: times and ports are never the same."""
+    """The line without its numbers and bars, and with one space for many: times and ports are never the same."""
+    line = re.sub(r"  [#.*]{24}  ", " ", line)
     return re.sub(r" +", " ", re.sub(r"\d+(?:\.\d+)? (?:ms|s)\b|[\d:.]{5,}", "0", line))
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentmesh.traces.serving import serving_traces
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh
 
 
@@ -20,6 +21,8 @@ class AMesh:
 
     address: str
     http: str
+    traces: str
+    """URL of where its traces are read."""
 
     @contextmanager
     def with_agent(self, program: Path) -> Iterator[None]:
@@ -48,10 +51,11 @@ class AMesh:
 @contextmanager
 def mesh_of_processes() -> Iterator[AMesh]:
     """Orchestrator and the three agents, offline, on free ports."""
-    with tempfile.TemporaryDirectory() as logs:
-        mesh = LocalMesh(os.environ, Path(logs))
+    with tempfile.TemporaryDirectory() as logs, serving_traces() as traces:
+        exporting = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": traces.otlp_endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        mesh = LocalMesh({**os.environ, **exporting}, Path(logs))
         try:
             mesh.start(ANY_PORT, lambda name, address: None)
-            yield AMesh(mesh.address, mesh.http)
+            yield AMesh(mesh.address, mesh.http, traces.url)
         finally:
             mesh.stop(grace_seconds=10)

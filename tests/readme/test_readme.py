@@ -93,6 +93,7 @@ def run(command: list[str], place: Path, mesh: AMesh) -> subprocess.CompletedPro
             **os.environ,
             "PATH": os.pathsep.join([str(BIN), str(place / "bin"), os.environ["PATH"]]),
             "AGENTMESH_ORCHESTRATOR_ADDRESS": mesh.address,
+            "AGENTMESH_TRACE_API_URL": mesh.traces,
         },
         capture_output=True,
         text=True,
@@ -116,6 +117,7 @@ def test_shell_of_callers_runs(block: str, place: Path, mesh: AMesh) -> None:
     done = run(["bash", "-c", script_of(block, mesh)], place, mesh)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+    assert "no trace" not in done.stderr
 
 
 async def test_an_agent_in_another_language_is_a_member_by_curl_alone(place: Path, mesh: AMesh) -> None:
