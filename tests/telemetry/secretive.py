@@ -63,8 +63,9 @@ def vault_agent() -> Agent:  # noqa: C901 - one function a skill
     @agent.skill(effect="READ_ONLY")
     async def crash(text: str) -> dict[str, str]:
         """Have a bug, behind another one."""
+        nothing: dict[str, dict[str, str]] = {}
         try:
-            return {}[text]
+            return nothing[text]
         except KeyError as error:
             error.add_note(text)
             raise ExceptionGroup(text, [ValueError(text)]) from error
@@ -92,6 +93,12 @@ def vault_agent() -> Agent:  # noqa: C901 - one function a skill
     @agent.skill(effect="READ_ONLY", timeout_seconds=0.1)
     async def dawdle(text: str) -> dict[str, str]:
         """Take too long."""
+        await asyncio.Event().wait()
+        return {"text": text}
+
+    @agent.skill(effect="READ_ONLY")
+    async def hang(text: str) -> dict[str, str]:
+        """Never end."""
         await asyncio.Event().wait()
         return {"text": text}
 
@@ -124,6 +131,9 @@ def step(skill: str, step_id: str = "one", arguments: Json = None, **rest: Json)
     told: Json = {"text": SECRET} if arguments is None else arguments
     return {"id": step_id, "skill": f"{AGENT}__{skill}", "arguments": told, **rest}
 
+
+HANGS: Final = "hangs"
+"""The case of a question that has no end of its own."""
 
 ASKED: Final[Mapping[str, Case]] = {
     "answered": Case("COMPLETE", _uses("keep")),
@@ -165,6 +175,8 @@ ASKED: Final[Mapping[str, Case]] = {
 def script(request: LlmRequest) -> Reply:
     """What the model says."""
     text = str(request.messages)
+    if f"({HANGS})" in text:
+        return _uses("hang")
     (case,) = [case for name, case in ASKED.items() if f"({name})" in text]
     return case.route if request.routes else case.write
 
@@ -209,3 +221,7 @@ REFUSED: Final = (
     Refused(f"{REGISTRY}/Heartbeat", {"leaseId": SECRET}, "REQUEST_INVALID"),
     Refused(f"{REGISTRY}/Register", {"address": "127.0.0.1:1", "card": {"name": SECRET}}, "REQUEST_INVALID"),
 )
+
+
+if __name__ == "__main__":
+    vault_agent().serve()

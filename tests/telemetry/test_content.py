@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -19,7 +20,12 @@ from agentmesh.jsonvalues import JsonObject
 from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
 from agentmesh.telemetry.logs import PROCESSORS
-from agentmesh.v1 import agent_service_pb2, agent_service_pb2_grpc, registry_service_pb2
+from agentmesh.v1 import (
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    orchestrator_service_pb2_grpc,
+    registry_service_pb2,
+)
 from agentmesh.v1 import orchestrator_service_pb2 as pb
 from orchestrator_svc.app.ledger import Ledger
 from orchestrator_svc.app.ports.planner import Question, Routing
@@ -27,10 +33,12 @@ from orchestrator_svc.core.catalog import Catalog
 from tests.api.http.client import error_in, events_in, post
 from tests.e2e.errors import refusal_of
 from tests.e2e.mesh import Mesh, minds, running_mesh
+from tests.e2e.processes import running
 from tests.fakes.planner import FixedPlanner
 from tests.fakes.scripted_llm import ScriptedLlm
+from tests.telemetry.collectors import Collector, collecting
 from tests.telemetry.recording import Metrics, Spans
-from tests.telemetry.secretive import ASKED, KEY, ORCHESTRATOR, REFUSED, SECRET, question, script, vault_agent
+from tests.telemetry.secretive import ASKED, HANGS, KEY, ORCHESTRATOR, REFUSED, SECRET, question, script, vault_agent
 
 IS_SECRET = re.compile("marker.4c1e7d")
 TOKEN = f"{SECRET}-of-billing"
@@ -79,21 +87,26 @@ def told(spans: Spans, metrics: Metrics, caplog: pytest.LogCaptureFixture) -> It
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == [], "libraries say nothing"
 
 
+def settings_for(llm: ScriptedLlm) -> dict[str, str]:
+    """With secrets in all that may hold one."""
+    return {
+        "AGENTMESH_LLM_BASE_URL": llm.base_url.replace("://", f"://user:{SECRET}@"),
+        "AGENTMESH_LLM_API_KEY": API_KEY,
+        "AGENTMESH_LLM_MODELS": "scripted-1",
+        "AGENTMESH_LLM_MAX_ATTEMPTS": "1",
+        "AGENTMESH_MAX_ATTEMPTS": "2",
+        "AGENTMESH_RETRY_BACKOFF_SECONDS": "0.01",
+        "AGENTMESH_CALLER_TOKENS": json.dumps({"billing": TOKEN}),
+    }
+
+
 @pytest.fixture
 async def mesh() -> AsyncIterator[Mesh]:
-    async with ScriptedLlm(script=script, max_completions=None) as llm:
-        address = llm.origin.removeprefix("http://")
-        settings = {
-            "AGENTMESH_LLM_BASE_URL": f"http://user:{SECRET}@{address}/v1",
-            "AGENTMESH_LLM_API_KEY": API_KEY,
-            "AGENTMESH_LLM_MODELS": "scripted-1",
-            "AGENTMESH_LLM_MAX_ATTEMPTS": "1",
-            "AGENTMESH_MAX_ATTEMPTS": "2",
-            "AGENTMESH_RETRY_BACKOFF_SECONDS": "0.01",
-            "AGENTMESH_CALLER_TOKENS": json.dumps({"billing": TOKEN}),
-        }
-        async with running_mesh(vault_agent(), settings=settings) as running:
-            yield running
+    async with (
+        ScriptedLlm(script=script, max_completions=None) as llm,
+        running_mesh(vault_agent(), settings=settings_for(llm)) as a_mesh,
+    ):
+        yield a_mesh
 
 
 Ask = Callable[[Mesh, JsonObject], Awaitable[str]]
@@ -156,6 +169,20 @@ WAYS = [over_grpc, over_grpc_stream, over_http, over_http_events]
 async def test_however_a_question_ends_the_secret_is_nowhere(ask: Ask, mesh: Mesh, told: Told) -> None:
     ends = {name: await ask(mesh, question(name)) for name in ASKED}
     assert ends == {name: case.ends for name, case in ASKED.items()}
+    await told.spans.all_ended()
+    assert told.secrets() == set()
+
+
+async def test_of_callers_that_leave_and_of_deadlines_nothing_is_left_either(mesh: Mesh, told: Told) -> None:
+    request = json_format.ParseDict(question(HANGS), pb.AskRequest())
+    with pytest.raises(grpc.aio.AioRpcError):
+        await mesh.orchestrator.Ask(request, metadata=tuple(HEADERS.items()), timeout=0.3)
+    request.request_id += " again"
+    call = mesh.orchestrator.AskStream(pb.AskStreamRequest(ask=request), metadata=tuple(HEADERS.items()))
+    async for event in call:
+        if event.event.HasField("step_started"):
+            call.cancel()
+            break
     await told.spans.all_ended()
     assert told.secrets() == set()
 
@@ -259,3 +286,48 @@ async def test_where_content_is_captured_it_is_where_the_documentation_says(mesh
     assert not any(key in everything for key in (TOKEN, API_KEY)), (
         "what somebody proves to be somebody with is no content"
     )
+
+
+# --- processes ---
+
+
+async def everything_of_processes(**environment: str) -> tuple[str, str, str]:
+    """What an orchestrator and an agent log and export of every case."""
+    async with ScriptedLlm(script=script, max_completions=None) as llm:
+        with collecting(Collector()) as collector:
+            common = {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector.address}",
+                "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={SECRET}",
+                "AGENTMESH_LOG_LEVEL": "debug",
+                **environment,
+            }
+            own = {"AGENTMESH_LISTEN": "127.0.0.1:0", **settings_for(llm)}
+            async with running("-m", "orchestrator_svc", environment={**common, **own}) as orchestrator:
+                address = str((await orchestrator.says("orchestrator is listening"))["address"])
+                where = {"AGENTMESH_ORCHESTRATOR_ADDRESS": address}
+                async with running("-m", "tests.telemetry.secretive", environment={**common, **where}) as agent:
+                    await orchestrator.says("agent registered")
+                    async with grpc.aio.insecure_channel(address) as channel:
+                        asked: Any = orchestrator_service_pb2_grpc.OrchestratorStub(channel)
+                        for name in ASKED:
+                            with contextlib.suppress(grpc.aio.AioRpcError):
+                                request = json_format.ParseDict(question(name), pb.AskRequest())
+                                await asked.Ask(request, metadata=tuple(HEADERS.items()))
+                    assert await agent.stop() == 0
+                assert await orchestrator.stop() == 0
+        exported = "".join(str(one) for one in (*collector.resources, *collector.spans, *collector.metrics))
+        assert len(collector.spans) > len(ASKED)
+        return "".join(orchestrator.lines), "".join(agent.lines), exported
+
+
+async def test_of_processes_it_is_in_no_line_and_no_export() -> None:
+    for text in await everything_of_processes():
+        assert IS_SECRET.search(text) is None
+
+
+async def test_where_their_environment_says_so_content_is_captured_and_each_process_warns_of_it() -> None:
+    orchestrator, agent, exported = await everything_of_processes(AGENTMESH_CAPTURE_CONTENT="1")
+    for lines in (orchestrator, agent):
+        assert lines.count('"content is captured: ') == 1
+    assert all(IS_SECRET.search(text) for text in (orchestrator, agent, exported))
+    assert not any(key in text for text in (orchestrator, agent, exported) for key in (TOKEN, API_KEY))
