@@ -33,6 +33,7 @@ from orchestrator_svc.api.orchestrator_servicer import OrchestratorServicer
 from orchestrator_svc.api.readiness import ORCHESTRATOR, REGISTRY, keep_health, why_not_ready
 from orchestrator_svc.api.registry_servicer import WATCH_AGENTS, RegistryServicer
 from orchestrator_svc.api.requests import NOT_SUPPORTED
+from orchestrator_svc.app import metrics
 from orchestrator_svc.app.addresses import AllowedAddresses
 from orchestrator_svc.app.admission import Admission
 from orchestrator_svc.app.answer import Answering
@@ -115,6 +116,7 @@ class Orchestrator:
         Raises:
             CannotListen: The address for HTTP is taken.
         """
+        metrics.begin()
         for part in self._parts:
             await part.start()
         await self.server.start()

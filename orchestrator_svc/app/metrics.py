@@ -107,6 +107,13 @@ def plan_looked_up(found: Lookup) -> None:
     _PLAN_CACHE.add(1, {names.CACHE_RESULT: found.value})
 
 
+def begin() -> None:
+    """Have the counters that alerts look at begin at 0: the growth of one is not seen that begins at 1."""
+    _ASKS_SHED.add(0)
+    for change in Change:
+        _REGISTRY_CHANGES.add(0, {names.REGISTRY_CHANGE: change.value})
+
+
 def ask_entered() -> None:
     """One more is worked on; `ask_left` follows."""
     _ASKS_ACTIVE.add(1)
@@ -137,6 +144,8 @@ class EndpointView(Protocol):
 
 
 _views: Final[set[ref[EndpointView]]] = set()
+_told_before: Final[set[str]] = set()
+"""The agents of the last observation."""
 
 
 @contextmanager
@@ -154,13 +163,22 @@ def shown(view: EndpointView) -> Iterator[None]:
 
 
 def _observe(_: CallbackOptions) -> Iterable[Observation]:
-    """In the thread of whoever reads the metrics."""
+    """In the thread of whoever reads the metrics.
+
+    A state that no endpoint is in is said to be 0, and so is an agent that has left since this was asked last: what is
+    not said at all is shown as it was, for minutes, by whoever collects it.
+    """
     views = [view for reference in tuple(_views) if (view := reference()) is not None]
     endpoints = {(endpoint, *told) for view in views for endpoint, told in view.seen().items()}
     counts = Counter((agent, state) for _, agent, state in endpoints)
+    agents = {agent for _, agent, _ in endpoints}
+    told = agents | _told_before
+    _told_before.clear()
+    _told_before.update(agents)
     return [
-        Observation(count, {names.GEN_AI_AGENT_NAME: agent, names.ENDPOINT_STATE: state.lower()})
-        for (agent, state), count in counts.items()
+        Observation(counts[agent, state], {names.GEN_AI_AGENT_NAME: agent, names.ENDPOINT_STATE: state.lower()})
+        for agent in sorted(told)
+        for state in EndpointState
     ]
 
 

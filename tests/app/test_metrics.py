@@ -314,6 +314,17 @@ async def test_endpoints_are_shown_by_agent_and_state_while_somebody_follows_the
     assert shown(metrics) == {}
 
 
+async def test_a_state_that_no_endpoint_is_in_and_an_agent_that_has_left_are_said_to_be_0(metrics: Metrics) -> None:
+    clock = ManualClock()
+    store = MemoryAgentStore(clock)
+    await listing(store, clock, "host:1")
+    async with followed(Endpoints(store, clock)):
+        told = {point.attributes["agentmesh.endpoint.state"]: point.value for point in metrics.told(ENDPOINTS)}
+        assert told == {"serving": 1, "not_serving": 0, "silent": 0, "ejected": 0}
+    assert [point.value for point in metrics.told(ENDPOINTS)] == [0, 0, 0, 0]
+    assert metrics.told(ENDPOINTS) == []
+
+
 async def test_a_look_at_the_metrics_from_another_thread_changes_nothing(metrics: Metrics) -> None:
     clock = ManualClock()
     store = MemoryAgentStore(clock)

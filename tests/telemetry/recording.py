@@ -136,8 +136,12 @@ class Metrics:
 
     def points(self, name: str) -> list[Point]:
         """One for each set of attributes, of those that recorded anything."""
+        return [point for point in self.told(name) if point.count or point.value]
+
+    def told(self, name: str) -> list[Point]:
+        """One for each set of attributes, also of those that are 0."""
         self._collect()
-        return [point for point in self._points[name].values() if point.count or point.value]
+        return list(self._points[name].values())
 
     def only(self, name: str) -> Point:
         """The one with records."""
