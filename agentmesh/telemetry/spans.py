@@ -11,14 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import structlog
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from agentmesh.telemetry import names
-
-_log: Final = structlog.get_logger(scope="agentmesh.telemetry")
 
 TRACER: Final = trace.get_tracer(names.SCOPE)
 """Of every span; it finds the provider that the process sets up later."""
@@ -39,7 +36,10 @@ def capture_content(*, captured: bool) -> None:
     """
     _Content.captured = captured
     if captured:
-        _log.warning("content is captured: traces and logs have what is asked, answered and sent")
+        import structlog  # noqa: PLC0415 - clients have spans, and no log of this kind
+
+        log = structlog.get_logger(scope="agentmesh.telemetry")
+        log.warning("content is captured: traces and logs have what is asked, answered and sent")
 
 
 def captures_content() -> bool:
