@@ -11,12 +11,14 @@ from typing import Any, TypeAlias
 
 from google.protobuf import struct_pb2
 from google.rpc import status_pb2
+from opentelemetry.trace import SpanContext
 
 from agentmesh import errors
 from agentmesh.agent.call import Call
 from agentmesh.agent.feed import Watch
 from agentmesh.errors import MeshError
 from agentmesh.incidents import as_internal
+from agentmesh.telemetry.spans import current_context, link_to
 from agentmesh.transport import from_status, to_status
 from agentmesh.v1 import usage_pb2
 
@@ -49,7 +51,9 @@ class Execution:
     Its deadline, and whatever else its context says, are those of the call that began it.
     """
 
-    def __init__(self, call: Call, work: Work) -> None:
+    def __init__(self, call: Call, work: Work, begun_by: SpanContext | None = None) -> None:
+        self.begun_by = begun_by or current_context()
+        """The rpc for which the skill began; others are linked to it."""
         self._call = call
         self._task = asyncio.create_task(work, name=f"skill {call.skill}")
         self._attending = 0
@@ -72,6 +76,7 @@ class Execution:
     @asynccontextmanager
     async def attended(self) -> AsyncIterator[None]:
         """Keep it going. The last to leave waits until it has ended, and raises what it raised in the meantime."""
+        link_to(self.begun_by)
         self._attending += 1
         try:
             yield

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cachetools import TTLCache
+from opentelemetry.trace import SpanContext
 
 from agentmesh import errors
 from agentmesh.agent.call import Call
@@ -35,6 +36,7 @@ class _InFlight:
 class _Ended:
     arguments: str
     answer: Answer
+    begun_by: SpanContext
 
     @property
     def size_bytes(self) -> int:
@@ -75,7 +77,7 @@ class Repeats:
         ended = self._ended.get(key)
         if ended is not None:
             _check_arguments(ended.arguments, arguments)
-            return Execution(call, ended.answer.say())
+            return Execution(call, ended.answer.say(), ended.begun_by)
         begun = _InFlight(arguments, Execution(call, work()))
         self._in_flight[key] = begun
         begun.execution.when_ended(lambda: self._end(key, begun))
@@ -85,7 +87,8 @@ class Repeats:
         if self._in_flight.get(key) is running:  # else it was given up, and another one began
             del self._in_flight[key]
         if running.execution.has_begun:
-            self._ended[key] = _Ended(running.arguments, running.execution.answer())
+            execution = running.execution
+            self._ended[key] = _Ended(running.arguments, execution.answer(), execution.begun_by)
 
 
 def _check_arguments(known: str, given: str) -> None:

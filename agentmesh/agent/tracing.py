@@ -29,6 +29,7 @@ def tool_span(skill: str, values: Mapping[str, Any]) -> Iterator[Callable[[Json]
         try:
             yield tell
         except asyncio.CancelledError:
+            current.set_attribute(names.OUTCOME, "cancelled")
             raise
         except MeshError as error:
             failed(current, reason_of(error))

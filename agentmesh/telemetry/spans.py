@@ -67,6 +67,20 @@ def span(
         yield started
 
 
+def current_context() -> SpanContext:
+    """Return the ids of the current span; not valid outside of one."""
+    return trace.get_current_span().get_span_context()
+
+
+def link_to(other: SpanContext) -> bool:
+    """Link the current span to another, whose work it shares; False if it is that span, or there is none."""
+    current = trace.get_current_span()
+    if not other.is_valid or other == current.get_span_context():
+        return False
+    current.add_link(other)
+    return True
+
+
 def failed(ended: Span, error_type: str) -> None:
     """Mark a span as an error.
 
@@ -104,5 +118,5 @@ def _is_recorded(raised: BaseException) -> bool:
 
 def current_trace_id() -> str:
     """Return the id of the trace that the current span belongs to, 32 hex digits; empty outside of one."""
-    context = trace.get_current_span().get_span_context()
+    context = current_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else ""

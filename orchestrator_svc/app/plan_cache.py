@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
+from opentelemetry.trace import SpanContext
 
 from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded, LlmUnavailable, MeshError
 from agentmesh.jsonvalues import JsonObject, digest
 from agentmesh.telemetry.failures import told_violations
+from agentmesh.telemetry.spans import current_context, link_to
 from orchestrator_svc.app import metrics
 from orchestrator_svc.app.metrics import Lookup
 from orchestrator_svc.app.ports.plan_store import PlanStore, StoredPlan
@@ -59,6 +61,8 @@ class _Flight:
 
     key: str
     task: asyncio.Task[MadePlan]
+    made_in: SpanContext
+    """The span of the planning that makes it."""
     waiting: int = 0
 
 
@@ -148,12 +152,13 @@ class PlanCache:
         return await self._landed(self._begun(key, request, make), deadline)
 
     def _begun(self, key: str, request: RunRequest, make: Make) -> _Flight:
-        flight = _Flight(key, asyncio.create_task(self._made(key, request, make), name="plan"))
+        flight = _Flight(key, asyncio.create_task(self._made(key, request, make), name="plan"), current_context())
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._forget(flight))
         return flight
 
     async def _landed(self, flight: _Flight, deadline: Deadline) -> MadePlan:
+        link_to(flight.made_in)
         flight.waiting += 1
         try:
             await asyncio.wait([flight.task], timeout=deadline.remaining())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.trace import SpanContext
 
-from agentmesh.telemetry.spans import current_trace_id
+from agentmesh.telemetry.spans import current_context, current_trace_id
 
 
 @dataclass(slots=True)
@@ -15,6 +15,8 @@ class RunTrace:
 
     id: str = field(default_factory=current_trace_id)
     """Of the trace, 32 hex digits; empty where nothing is traced."""
+    begun_by: SpanContext = field(default_factory=current_context)
+    """The request."""
     span: SpanContext | None = None
     """The run itself; None until it is carried out."""
     steps: dict[str, SpanContext] = field(default_factory=dict)

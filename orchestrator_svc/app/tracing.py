@@ -18,7 +18,7 @@ from agentmesh.errors import MeshError
 from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
 from agentmesh.telemetry.rpc import Cancelling, cancelling
-from agentmesh.telemetry.spans import captures_content, current_trace_id, failed, record_bug, span
+from agentmesh.telemetry.spans import captures_content, failed, link_to, record_bug, span
 from orchestrator_svc.app.run import Run, RunState
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
@@ -33,8 +33,7 @@ def served_by(run: Run, *, replayed: bool) -> None:
     """Say on the rpc that is being served which run answers it; one that another request began is linked."""
     current = trace.get_current_span()
     current.set_attribute(names.RUN_ID, run.id)
-    if run.trace.span is not None and run.trace.id != current_trace_id():
-        current.add_link(run.trace.span)
+    if current.get_span_context() != run.trace.begun_by and link_to(run.trace.span or run.trace.begun_by):
         current.set_attribute(names.RUN_REPLAYED if replayed else names.RUN_JOINED, True)  # noqa: FBT003
 
 

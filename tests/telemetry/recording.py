@@ -1,4 +1,4 @@
-"""The fixtures `spans` and `metrics`: what this process recorded during one test, by a real SDK; and `capturing`.
+"""The fixtures `spans` and `metrics`: what this process recorded during one test, by a real SDK.
 
 Providers can be set once a process, so they are made with the first test that asks for them, and kept.
 """
@@ -27,8 +27,6 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
 )
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-
-from agentmesh.telemetry.spans import capture_content
 
 Attributes: TypeAlias = Mapping[str, object]
 
@@ -65,6 +63,14 @@ class Spans(SpanProcessor):
 
     async def all_ended(self) -> list[ReadableSpan]:
         """Wait until no span is open, and give all: what ends on the other side may end after the caller has left."""
+        await self._until(lambda: not self.open)
+        return self.ended
+
+    async def has_ended(self, name: str) -> None:
+        """Wait until a span of this name has ended."""
+        await self._until(lambda: any(span.name == name for span in self.ended))
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def hear() -> None:
@@ -74,7 +80,7 @@ class Spans(SpanProcessor):
             self._heard.add(hear)
         try:
             async with asyncio.timeout(ALL_ENDED_SECONDS):
-                while self.open:
+                while not holds():
                     ended.clear()
                     await ended.wait()
         except TimeoutError:
@@ -82,7 +88,6 @@ class Spans(SpanProcessor):
         finally:
             with self._lock:
                 self._heard.discard(hear)
-        return self.ended
 
     @property
     def ended(self) -> list[ReadableSpan]:
@@ -204,14 +209,6 @@ def spans() -> Iterator[Spans]:
     recorded.clear()
     yield recorded
     recorded.clear()
-
-
-@pytest.fixture
-def capturing() -> Iterator[None]:
-    """Content is captured during this test."""
-    capture_content(captured=True)
-    yield
-    capture_content(captured=False)
 
 
 @pytest.fixture

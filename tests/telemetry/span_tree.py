@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -38,8 +39,23 @@ _VOLATILE = {
 }
 
 
+_HOW_IT_ENDED = (names.RPC_STATUS_CODE, names.STEP_OUTCOME, names.OUTCOME, names.PLAN_SOURCE)
+_OF_EVENTS = (names.STEP_ID, names.STEP_REASON, names.EXCEPTION_TYPE)
+
+_Draw: TypeAlias = Callable[[ReadableSpan, Mapping[int, ReadableSpan], int], Iterable[str]]
+
+
 def tree(spans: Iterable[ReadableSpan]) -> str:
-    """Draw the spans; one whose parent is not among them stands at the top."""
+    """Draw the spans with all that they have; one whose parent is not among them stands at the top."""
+    return "\n".join(_drawn(spans, _lines)) + "\n"
+
+
+def outline(spans: Iterable[ReadableSpan]) -> str:
+    """Draw the spans, one line each: its name, how it ended, its events and where its links lead."""
+    return "\n".join(_drawn(spans, lambda span, by_id, _: [_outlined(span, by_id)]))
+
+
+def _drawn(spans: Iterable[ReadableSpan], draw: _Draw) -> Iterator[str]:
     ordered = sorted(spans, key=lambda span: span.start_time or 0)
     by_id = {context_of(span).span_id: span for span in ordered}
     below: dict[int | None, list[ReadableSpan]] = {}
@@ -49,10 +65,10 @@ def tree(spans: Iterable[ReadableSpan]) -> str:
 
     def lines(above: int | None, depth: int) -> Iterator[str]:
         for span in below.get(above, ()):
-            yield from (f"{'  ' * depth}{line}" for line in _lines(span, by_id, _COLUMNS - 2 * depth))
+            yield from (f"{'  ' * depth}{line}" for line in draw(span, by_id, _COLUMNS - 2 * depth))
             yield from lines(context_of(span).span_id, depth + 1)
 
-    return "\n".join(lines(None, 0)) + "\n"
+    return lines(None, 0)
 
 
 def check_tree(name: str, spans: Iterable[ReadableSpan]) -> None:
@@ -95,6 +111,19 @@ def _lines(span: ReadableSpan, by_id: Mapping[int, ReadableSpan], columns: int) 
         yield f"    -> {_label(by_id.get(link.context.span_id))}"
 
 
+def _outlined(span: ReadableSpan, by_id: Mapping[int, ReadableSpan]) -> str:
+    attributes, status = attributes_of(span), span.status
+    ended = [attributes[name] for name in _HOW_IT_ENDED if name in attributes]
+    told = [str(value) for value in ended]
+    told += [f"{status.status_code.name} {status.description}"] if status.status_code is not StatusCode.UNSET else []
+    told += [
+        " ".join([f"* {event.name}", *(str((event.attributes or {}).get(name, "")) for name in _OF_EVENTS)]).rstrip()
+        for event in span.events
+    ]
+    told += [f"-> {_label(by_id.get(link.context.span_id))}" for link in span.links]
+    return "  ".join([f"[{span.kind.name[0]}] {_label(span)}", *told])
+
+
 def _pairs(attributes: Mapping[str, object]) -> list[str]:
     said = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in attributes.items()}
     return [f"{name}={_VOLATILE.get(name, value)}" for name, value in sorted(said.items())]
@@ -119,4 +148,4 @@ def _label(span: ReadableSpan | None) -> str:
     if span is None:
         return "a span of another trace"
     step = attributes_of(span).get(names.STEP_ID)
-    return span.name if step is None else f"{span.name} ({step})"
+    return span.name if step is None or names.RPC_METHOD in attributes_of(span) else f"{span.name} ({step})"
