@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agentmesh.traces.reader import TraceReader
 from agentmesh.traces.serving import serving_traces
 from tests.go_tools import find_go_tool, pinned_version
-from tests_jaeger.jaeger import running_jaeger
+from tests_jaeger.jaeger import Jaeger, running_jaeger
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Backend:
 
     otlp_endpoint: str
     reader: TraceReader
+    jaeger: Jaeger | None
+    """None for the receiver, which takes traces alone."""
 
 
 @contextmanager
@@ -25,14 +27,14 @@ def running_backend() -> Iterator[Backend]:
     program = find_go_tool("jaeger")
     if program is not None:
         with running_jaeger(program) as jaeger:
-            yield Backend(f"http://{jaeger.otlp}", TraceReader(f"http://{jaeger.http}"))
+            yield Backend(f"http://{jaeger.otlp}", TraceReader(f"http://{jaeger.http}"), jaeger)
     else:
         with serving_traces() as served:
-            yield Backend(served.otlp_endpoint, TraceReader(served.url))
+            yield Backend(served.otlp_endpoint, TraceReader(served.url), None)
 
 
 def backend_name() -> str:
     """Which of the two it is here."""
     if find_go_tool("jaeger") is not None:
         return f"Jaeger {pinned_version('jaeger')}"
-    return "the receiver of agentmesh, because Jaeger has not been built here (make tools)"
+    return "the receiver of agentmesh, because Jaeger has not been built here (make tools); no metrics were looked at"

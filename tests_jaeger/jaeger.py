@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 CONFIG = Path(__file__).parents[1] / "deploy" / "jaeger" / "config.yaml"
 READY_SECONDS = 60.0
@@ -33,6 +36,29 @@ class Jaeger:
     """`host:port` of OTLP over gRPC."""
     http: str
     """`host:port` of the API."""
+    pid: int
+
+    def metrics(self) -> str:
+        """What Prometheus would get of it, in the OpenMetrics format. Its log does not tell the port."""
+        known = {int(place.rpartition(":")[2]) for place in (self.otlp, self.http)}
+        listening = [
+            connection.laddr.port
+            for connection in psutil.Process(self.pid).net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        return next(text for port in listening if port not in known and (text := _open_metrics(port)))
+
+
+def _open_metrics(port: int) -> str:
+    """Empty where something else is served."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        try:
+            connection.request("GET", "/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+            response = connection.getresponse()
+        except (http.client.HTTPException, ConnectionError):  # gRPC
+            return ""
+        is_it = response.headers["content-type"].startswith("application/openmetrics-text")
+        return response.read().decode() if is_it else ""
 
 
 @contextmanager
@@ -44,6 +70,7 @@ def running_jaeger(program: Path) -> Iterator[Jaeger]:
     """
     settings = {**dict.fromkeys(_PLACES, _FREE), "service.telemetry.logs.encoding": "json"}
     settings |= {"service.telemetry.metrics.level": "none"}  # of itself: they have a port as well
+    settings |= {"connectors.spanmetrics.metrics_flush_interval": "1s"}
     command = [str(program), f"--config={CONFIG}", *(f"--set={name}={value}" for name, value in settings.items())]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         log = _Log(process)
@@ -91,4 +118,4 @@ class _Log(threading.Thread):
         self._told.wait(READY_SECONDS)
         if not self._is_ready:
             raise RuntimeError(f"Jaeger did not start:\n{''.join(self._lines[-20:])}")
-        return Jaeger(self._places["otlp"], self._places["http"])
+        return Jaeger(self._places["otlp"], self._places["http"], self._process.pid)

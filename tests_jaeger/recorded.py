@@ -16,6 +16,8 @@ class Recorded:
 
     reader: TraceReader
     ids: TraceIds
+    metrics: str
+    """What Jaeger serves to Prometheus, in the OpenMetrics format."""
 
 
 def drawn(trace: Trace) -> list[str]:

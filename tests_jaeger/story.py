@@ -9,7 +9,7 @@ import asyncio
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +66,17 @@ class TraceIds:
     """Its deadline comes while an agent is at work."""
 
 
-def tell(otlp_endpoint: str) -> TraceIds:
-    """Start the mesh, ask it everything, stop it: by then its processes have exported all that they recorded."""
-    return asyncio.run(_tell(otlp_endpoint))
+def tell(exporting: Mapping[str, str]) -> TraceIds:
+    """Start the mesh, ask it everything, stop it: by then its processes have exported all that they recorded.
+
+    Args:
+        exporting: What tells the processes where to: OTEL_*.
+    """
+    return asyncio.run(_tell(exporting))
 
 
-async def _tell(otlp_endpoint: str) -> TraceIds:
-    async with asyncio.timeout(STORY_SECONDS), _mesh(otlp_endpoint) as caller:
+async def _tell(exporting: Mapping[str, str]) -> TraceIds:
+    async with asyncio.timeout(STORY_SECONDS), _mesh(exporting) as caller:
         return TraceIds(
             parallel=await caller.answered("How are things?", REPORT, TRENDS, CONFIG),
             sequential=await caller.answered("How is what stands out configured?", ("plan_execution", IN_ORDER)),
@@ -122,10 +126,9 @@ class _Caller:
 
 
 @asynccontextmanager
-async def _mesh(otlp_endpoint: str) -> AsyncIterator[_Caller]:
+async def _mesh(exporting: Mapping[str, str]) -> AsyncIterator[_Caller]:
     """Orchestrator, the three agents and a troubled one, each a process that exports its spans."""
     async with ScriptedLlm() as llm:
-        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint, "OTEL_METRICS_EXPORTER": "none"}
         model = {"AGENTMESH_LLM_BASE_URL": llm.base_url, "AGENTMESH_LLM_MODELS": MODEL}
         with tempfile.TemporaryDirectory() as logs:
             mesh = LocalMesh({**os.environ, **exporting, **model}, Path(logs))
@@ -133,7 +136,7 @@ async def _mesh(otlp_endpoint: str) -> AsyncIterator[_Caller]:
                 await asyncio.to_thread(mesh.start, ANY_PORT, lambda name, address: None)
                 place = {"AGENTMESH_ORCHESTRATOR_ADDRESS": mesh.address}
                 async with (
-                    running("-m", "tests_jaeger.troubled_agent", environment=exporting | place) as troubled,
+                    running("-m", "tests_jaeger.troubled_agent", environment={**exporting, **place}) as troubled,
                     grpc.aio.insecure_channel(mesh.address) as channel,
                 ):
                     await troubled.says("registered")
