@@ -33,7 +33,7 @@ from orchestrator_svc.core.catalog import Catalog
 from tests.api.http.client import error_in, events_in, post
 from tests.e2e.errors import refusal_of
 from tests.e2e.mesh import Mesh, minds, running_mesh
-from tests.e2e.processes import running
+from tests.e2e.processes import ROOT, running
 from tests.fakes.planner import FixedPlanner
 from tests.fakes.scripted_llm import ScriptedLlm
 from tests.telemetry.collectors import Collector, collecting
@@ -274,6 +274,15 @@ CAPTURED = {
     "span execute_tool: gen_ai.tool.call.result",
     "span execute_tool, event exception: exception.message",
 }
+
+
+def test_the_documentation_says_where() -> None:
+    text = (ROOT / "docs/observability.md").read_text().partition("<!-- captured -->")[2]
+    documented = {tuple(re.findall(r"`([^`]+)`", row)) for row in text.splitlines() if row.startswith("| ")}
+    for place in CAPTURED:
+        where, _, what = place.rpartition(": ")
+        name = where.rpartition(" ")[2] if where.startswith("span") else where.removeprefix("line ")
+        assert any(row[:1] == (name,) and what in row for row in documented), place
 
 
 @pytest.mark.usefixtures("capturing")
