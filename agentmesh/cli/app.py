@@ -86,9 +86,7 @@ def ask(
     keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Leave the run going on when this command is left, as by Ctrl-C.")
     ] = False,
-    with_trace: Annotated[
-        bool, typer.Option("--trace", help="Draw the trace as well: who was called when, for how long, how it went.")
-    ] = False,
+    with_trace: options.WithTrace = False,
     trace_api: options.TraceApi = DEFAULT_TRACE_API,
     trace_ui: options.TraceUi = "",
     timeout: options.Timeout = None,
@@ -97,8 +95,7 @@ def ask(
 ) -> None:
     """Ask a question and show plan, steps, answer and cost."""
     options.one_form(as_json=as_json, events=events)
-    if with_trace and (as_json or events):
-        raise typer.BadParameter("--trace is drawn for people; for programs: agentmesh trace RUN_ID --json")
+    traces_at = options.traces_at(trace_api, trace_ui, wanted=with_trace, as_json=as_json, events=events)
     if plan_only:
         if raw or events or keep_running or with_trace:
             raise typer.BadParameter(
@@ -122,7 +119,7 @@ def ask(
         question,
         as_json=as_json,
         events=events,
-        traces_at=options.TracesAt(trace_api, trace_ui) if with_trace else None,
+        traces_at=traces_at,
         timeout_seconds=timeout,
         raw=raw,
         allowed_skills=tuple(skill or ()),
@@ -179,17 +176,22 @@ def run_plan(
     budget_tokens: options.TokenBudget = None,
     budget_usd: options.DollarBudget = None,
     budget_agent_calls: options.AgentCallBudget = None,
+    with_trace: options.WithTrace = False,
+    trace_api: options.TraceApi = DEFAULT_TRACE_API,
+    trace_ui: options.TraceUi = "",
     timeout: options.Timeout = None,
     address: options.Address = DEFAULT_ADDRESS,
     token: options.Token = "",
 ) -> None:
     """Run a plan of your own: no routing, so no model decides."""
+    traces_at = options.traces_at(trace_api, trace_ui, wanted=with_trace, as_json=as_json)
     from agentmesh.cli import commands  # noqa: PLC0415
 
     code = commands.run_plan(
         options.Target(address, token),
         plan_file,
         as_json=as_json,
+        traces_at=traces_at,
         timeout_seconds=timeout,
         query=query,
         raw=raw or not query.strip(),

@@ -43,11 +43,7 @@ def ask(
             on_leaving=_way_back(target) if options.get("keep_running") else None,
         )
     assert answer is not None  # read from the beginning, a stream has the answer or raises
-    output = open_output()
-    code = answered(answer, form, output)
-    if traces_at is not None:
-        _show_trace(output, traces_at, answer.trace_id)
-    return code
+    return _answered_and_traced(answer, form, traces_at)
 
 
 def plan(
@@ -74,16 +70,18 @@ def run_plan(
     plan_file: str,
     *,
     as_json: bool,
+    traces_at: TracesAt | None,
     timeout_seconds: float | None,
     **options: Unpack[ExecuteOptions],
 ) -> ExitCode:
     document = read_plan(plan_file)
     with (
+        _tracing_failure(traces_at),
         MeshClient(target.address, token=target.token) as mesh,
         open_output(sys.stderr).waiting("running the plan ..."),
     ):
         answer = mesh.execute_plan(document, timeout_seconds=timeout_seconds, **options)
-    return answered(answer, form_of(as_json=as_json))
+    return _answered_and_traced(answer, form_of(as_json=as_json), traces_at)
 
 
 def answered(answer: Answer, form: Form, output: Output | None = None) -> ExitCode:
@@ -109,6 +107,14 @@ def budget(llm_calls: int | None, tokens: int | None, cost_usd: float | None, ag
 def cache_mode(given: Cache | None) -> CacheMode | None:
     """Return how to use the plan cache; None where nothing was said about it."""
     return None if given is None else CacheMode(given)
+
+
+def _answered_and_traced(answer: Answer, form: Form, traces_at: TracesAt | None) -> ExitCode:
+    output = open_output()
+    code = answered(answer, form, output)
+    if traces_at is not None:
+        _show_trace(output, traces_at, answer.trace_id)
+    return code
 
 
 @contextmanager

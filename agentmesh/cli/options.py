@@ -104,6 +104,17 @@ def one_form(*, as_json: bool, events: bool) -> None:
         raise typer.BadParameter("--json writes one document and --events a line for each event: choose one")
 
 
+def traces_at(api: str, ui: str, *, wanted: bool, as_json: bool, events: bool = False) -> TracesAt | None:
+    """Return where the trace is that is to be drawn as well; None if none is.
+
+    Raises:
+        typer.BadParameter: The output is for a program.
+    """
+    if wanted and (as_json or events):
+        raise typer.BadParameter("--trace is drawn for people; for programs: agentmesh trace RUN_ID --json")
+    return TracesAt(api, ui) if wanted else None
+
+
 Address = Annotated[
     str,
     typer.Option(
@@ -136,6 +147,9 @@ Token = Annotated[
         metavar="TOKEN",
         help="Bearer token that names you: runs are their caller's. Better as the variable, which others do not see.",
     ),
+]
+WithTrace = Annotated[
+    bool, typer.Option("--trace", help="Draw the trace as well: who was called when, for how long, how it went.")
 ]
 TraceApi = Annotated[
     str,

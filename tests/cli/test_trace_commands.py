@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,17 @@ async def test_ask_draws_it_below_the_answer_and_links_it(mesh: ScriptedMesh, se
     assert ended.out == f"{plain.out}\n{golden('trace.txt')}\n{link}"
 
 
+async def test_run_draws_it_as_well(mesh: ScriptedMesh, served: Served, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"steps": []}')
+    response = samples.offline_answer()
+    response.trace_id = TRACE_ID
+    mesh.answer = pb.ExecutePlanResponse(result=response)
+    ended = await run("run", str(plan), "--trace", "--address", mesh.address, "--trace-api", served.url)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith(f"\n{golden('trace.txt')}")
+
+
 async def test_the_variables_say_where_as_the_options_do(mesh: ScriptedMesh, served: Served) -> None:
     mesh.answer = _record()
     environment = {"AGENTMESH_TRACE_API_URL": served.url, "AGENTMESH_TRACE_UI_URL": "http://jaeger.example"}
@@ -192,6 +204,7 @@ async def test_a_run_that_is_being_answered_is_drawn_as_far_as_it_is(mesh: Scrip
     [
         (["ask", "q", "--trace", "--json"], "agentmesh trace RUN_ID --json"),
         (["ask", "q", "--trace", "--events"], "agentmesh trace RUN_ID --json"),
+        (["run", "plan.json", "--trace", "--json"], "agentmesh trace RUN_ID --json"),
         (["ask", "q", "--trace", "--plan-only"], "--plan-only runs nothing"),
         (["trace", "x", "--trace-api", "127.0.0.1:50054"], "must be a URL"),
         (["trace", "x", "--trace-ui", "jaeger"], "must be a URL"),
