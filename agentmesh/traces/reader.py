@@ -98,7 +98,7 @@ class TraceReader:
         return sorted(name for name in self._list(answer, "services") if isinstance(name, str))
 
     def dependencies(self) -> dict[tuple[str, str], int]:
-        """Return the calls of the last day by who called whom.
+        """Return the calls of the last day by who called whom; without those within a service, which Jaeger counts too.
 
         Raises:
             TracesUnreadable: No traces can be read there.
@@ -116,7 +116,8 @@ class TraceReader:
         for link in self._list(answer, name):
             if isinstance(link, dict):
                 pair = str(link.get("parent", "")), str(link.get("child", ""))
-                counts[pair] = counts.get(pair, 0) + int(str(link.get("callCount", 0)))
+                if pair[0] != pair[1]:
+                    counts[pair] = counts.get(pair, 0) + _count(link.get("callCount"))
         return counts
 
     def _read(self, answer: JsonObject) -> list[Span]:
@@ -154,6 +155,11 @@ class TraceReader:
                 f"what answers at {self.url} is no Jaeger: {response.status} {response.reason}, not a trace in JSON"
             )
         return document
+
+
+def _count(value: Json) -> int:
+    """A 64-bit integer, which JSON may have as a text."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
 
 
 def _document(body: bytes) -> JsonObject | None:

@@ -92,6 +92,14 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         TraceReader(url, timeout_seconds=0.05).trace(TRACE_ID)
 
 
+def test_calls_within_a_service_do_not_count_and_numbers_may_be_texts() -> None:
+    said = b"""{"dependencies": [
+        {"parent": "a", "child": "a", "callCount": 9}, {"parent": "a", "child": "b", "callCount": "3"},
+        {"parent": "a", "child": "c", "callCount": null}, 7]}"""
+    with _answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(said), said)) as url:
+        assert TraceReader(url).dependencies() == {("a", "b"): 3, ("a", "c"): 0}
+
+
 @pytest.mark.parametrize("url", ["", "127.0.0.1:50054", "ftp://127.0.0.1", "http://", "http://h:port"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|[Pp]ort"):
