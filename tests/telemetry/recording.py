@@ -46,6 +46,8 @@ class Spans(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         with self._lock:
             self._open[span.get_span_context().span_id] = span.name
+            for heard in self._heard:
+                heard()
 
     def on_end(self, span: ReadableSpan) -> None:
         with self._lock:
@@ -70,6 +72,10 @@ class Spans(SpanProcessor):
         """Wait until a span of this name has ended."""
         await self._until(lambda: any(span.name == name for span in self.ended))
 
+    async def has_begun(self, name: str, times: int) -> None:
+        """Wait until so many spans of this name have been started."""
+        await self._until(lambda: [*self.open, *(span.name for span in self.ended)].count(name) >= times)
+
     async def _until(self, holds: Callable[[], bool]) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -84,7 +90,7 @@ class Spans(SpanProcessor):
                     ended.clear()
                     await ended.wait()
         except TimeoutError:
-            raise AssertionError(f"these never ended: {self.open}") from None
+            raise AssertionError(f"waited in vain; these are open: {self.open}") from None
         finally:
             with self._lock:
                 self._heard.discard(hear)
