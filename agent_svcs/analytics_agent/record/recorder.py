@@ -119,13 +119,15 @@ async def record(options: Options) -> list[Round]:
         sys.stdout.flush()
         load = asyncio.create_task(light_load(mesh))
         recording = asyncio.create_task(_record(mesh, options))
-        await asyncio.wait({load, recording}, return_when=asyncio.FIRST_COMPLETED)
-        if not recording.done():
+        try:
+            await asyncio.wait({load, recording}, return_when=asyncio.FIRST_COMPLETED)
+            if not recording.done():
+                await load  # raises why it ended
+            return await recording
+        finally:  # interrupted, too: calls in flight would hold up the end of the mesh
+            load.cancel()
             recording.cancel()
-            await load  # raises why it ended
-        load.cancel()
-        await asyncio.wait({load})
-        return await recording
+            await asyncio.wait({load, recording})
 
 
 async def _record(mesh: RunningMesh, options: Options) -> list[Round]:
