@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind
 from agentmesh.agent import Agent, progress
 from agentmesh.deadline import Deadline
 from agentmesh.errors import MeshError
+from agentmesh.jsonvalues import Json
 from agentmesh.telemetry import names
 from agentmesh.transport import open_channel, reading
 from agentmesh.v1 import orchestrator_service_pb2 as pb
@@ -105,7 +106,9 @@ class TwoSteps:
 
     async def route(self, question: Question, catalog: Catalog, ledger: Ledger, deadline: Deadline) -> Routing:
         works = json.loads(question.query)
-        steps = [{"id": f"w{n}", "skill": "leaf_agent__work", "arguments": work} for n, work in enumerate(works)]
+        steps: list[Json] = [
+            {"id": f"w{n}", "skill": "leaf_agent__work", "arguments": work} for n, work in enumerate(works)
+        ]
         return Routing({"steps": steps}, PlanSource.LLM, "fixed-model")
 
 
@@ -126,11 +129,11 @@ class Caller:
         works = [{"number": 2 * number + n, "seconds": chance.uniform(0, MAX_WORK_SECONDS)} for n in range(2)]
         caller = cls(number, stream=chance.random() < 0.5, works=works)
         moment = chance.uniform(0.05, MAX_WORK_SECONDS)
-        match chance.choice(["stays", "deadline", "leaves", "leaves"]):
-            case "deadline":
-                caller.deadline_seconds = moment
-            case "leaves":
-                caller.leaves_after_seconds = moment
+        does = chance.choice(["stays", "sets a deadline", "leaves", "leaves"])
+        if does == "sets a deadline":
+            caller.deadline_seconds = moment
+        elif does == "leaves":
+            caller.leaves_after_seconds = moment
         return caller
 
     async def ask(self, orchestrator: orchestrator_service_pb2_grpc.OrchestratorAsyncStub) -> None:
@@ -161,7 +164,7 @@ class Caller:
 
 @pytest.fixture
 async def callers() -> list[Caller]:
-    chance = random.Random(SEED)
+    chance = random.Random(SEED)  # noqa: S311 - not for secrets
     return [Caller.drawn(number, chance) for number in range(CALLS)]
 
 
