@@ -11,6 +11,7 @@ import structlog
 
 from agentmesh.event_loop import loop_factory
 from agentmesh.grpc_core_log import silence
+from agentmesh.listen import CannotListen
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.telemetry.setup import set_up_telemetry
 from agentmesh.telemetry.spans import capture_content
@@ -50,8 +51,6 @@ def main() -> int:
     silence(os.environ)
     configure_logs(level=loaded.config.log_level)
     capture_content(captured=loaded.config.capture_content)
-    from agentmesh.transport import CannotListen  # noqa: PLC0415 - the core of gRPC reads the variable when it comes
-
     version = importlib.metadata.version("agentmesh")
     telemetry = set_up_telemetry("orchestrator", loaded.telemetry, service_version=version)
     try:

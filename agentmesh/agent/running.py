@@ -17,8 +17,8 @@ from agentmesh.agent.repeats import Repeats
 from agentmesh.agent.servicer import AgentServicer
 from agentmesh.agent.skill import Skill
 from agentmesh.agent.threads import Threads
-from agentmesh.transport import CannotListen, MeshServer, Service, build_server, open_channel
-from agentmesh.transport.listen import ListenAddress
+from agentmesh.listen import CannotListen, ListenAddress
+from agentmesh.transport import MeshServer, Service, build_server, open_channel
 from agentmesh.v1 import agent_service_pb2_grpc, card_pb2, registry_service_pb2_grpc
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from agentmesh.http.asgi import App
 from agentmesh.http.connections import BoundedConnection, Bounds
-from agentmesh.transport.listen import ListenAddress
+from agentmesh.listen import ListenAddress
 
 _BACKLOG: Final = 128
 _MAX_HEAD_BYTES: Final = 32 * 1024

@@ -13,9 +13,9 @@ import grpc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from agentmesh.listen import CannotListen, ListenAddress
 from agentmesh.traces.otlp import spans_of
 from agentmesh.traces.store import TraceStore
-from agentmesh.transport.listen import CannotListen, ListenAddress
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, server_options
 
 _COLLECTOR: Final = "opentelemetry.proto.collector"

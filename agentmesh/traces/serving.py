@@ -12,10 +12,10 @@ from typing import Final
 
 from agentmesh.http.connections import Bounds
 from agentmesh.http.server import HttpServer
+from agentmesh.listen import ListenAddress
 from agentmesh.traces.api import TraceApi
 from agentmesh.traces.receiver import OtlpReceiver
 from agentmesh.traces.store import Limits, TraceStore
-from agentmesh.transport.listen import ListenAddress
 
 ANY_PORT: Final = "127.0.0.1:0"
 _START_SECONDS: Final = 10.0

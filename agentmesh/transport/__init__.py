@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentmesh.transport.channel import open_channel
     from agentmesh.transport.client_interceptor import reading
-    from agentmesh.transport.listen import CannotListen
     from agentmesh.transport.server import MeshServer, Service, build_server
     from agentmesh.transport.signals import run_until_signal
     from agentmesh.transport.status import from_rpc_error, from_status, to_status
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "CannotListen",
     "MeshServer",
     "Service",
     "build_server",
@@ -44,7 +42,6 @@ __all__ = [
 _MODULES = {
     "channel": ("open_channel",),
     "client_interceptor": ("reading",),
-    "listen": ("CannotListen",),
     "server": ("MeshServer", "Service", "build_server"),
     "signals": ("run_until_signal",),
     "status": ("from_rpc_error", "from_status", "to_status"),

@@ -13,8 +13,8 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from agentmesh.listen import CannotListen, ListenAddress
 from agentmesh.transport.door import Door
-from agentmesh.transport.listen import CannotListen, ListenAddress
 from agentmesh.transport.options import MAX_MESSAGE_BYTES, server_options
 from agentmesh.transport.requests import MAX_REQUEST_BYTES, RequestReader
 from agentmesh.transport.server_interceptor import Handler, ServerInterceptor, WireProtocol

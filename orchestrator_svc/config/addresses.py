@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from agentmesh.transport.listen import CannotListen, ListenAddress
+from agentmesh.listen import CannotListen, ListenAddress
 
 MASK: Final = "********"
 OFF: Final = "off"

@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
+from agentmesh.listen import CannotListen
 from agentmesh.traces.model import SpanKind as Kind
 from agentmesh.traces.model import SpanStatus
 from agentmesh.traces.reader import TraceReader, TraceUnknown
 from agentmesh.traces.serving import Served, serving_traces
 from agentmesh.traces.store import Limits
-from agentmesh.transport.listen import CannotListen
 from tests.traces.spans import TRACE_ID, exporter, message, send, span
 
 

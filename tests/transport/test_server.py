@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from agentmesh import errors
-from agentmesh.transport import CannotListen, build_server, open_channel
+from agentmesh.listen import CannotListen
+from agentmesh.transport import build_server, open_channel
 from agentmesh.v1 import agent_service_pb2 as pb
 from agentmesh.v1 import agent_service_pb2_grpc as pb_grpc
 from tests.transport.support import SERVICE, Context, agent_service, call, served

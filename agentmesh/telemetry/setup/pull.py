@@ -9,8 +9,8 @@ import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry, start_http_server
 
+from agentmesh.listen import ListenAddress
 from agentmesh.telemetry.setup.settings import Pull
-from agentmesh.transport.listen import ListenAddress
 
 _log: Final = structlog.get_logger(scope="agentmesh.telemetry")
 

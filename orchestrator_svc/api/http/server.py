@@ -9,8 +9,8 @@ from agentmesh.errors import Reason
 from agentmesh.http.asgi import App
 from agentmesh.http.connections import Bounds
 from agentmesh.http.server import HttpServer
+from agentmesh.listen import ListenAddress
 from agentmesh.transport import Service
-from agentmesh.transport.listen import ListenAddress
 from orchestrator_svc.api.http.connect import ConnectApp
 from orchestrator_svc.api.http.front import Front
 from orchestrator_svc.api.http.origins import Origins

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agentmesh.listen import CannotListen, ListenAddress
 from agentmesh.metadata import RUN_ID
-from agentmesh.transport import CannotListen
-from agentmesh.transport.listen import ListenAddress
 from tests.api.http.client import JSON, connected, get, post, request
 from tests.api.http.support import CALL, EXECUTE, EXECUTE_STREAM, two_doors
 from tests.transport.support import SERVICE
