@@ -71,7 +71,7 @@ def views_of(trace: Trace) -> Iterator[SpanView]:
 
 
 def totals(trace: Trace) -> str:
-    """Return e.g. `14 spans of 4 services in 1.24 s, 2 LLM calls with 812 tokens in, 96 out, 1 span failed`."""
+    """Return e.g. `14 spans of 4 services in 1.24 s, 2 LLM requests with 812 tokens in, 96 out, 1 span failed`."""
     spans, services = _counted(len(trace.spans), "span"), _counted(len(trace.services), "service")
     parts = [f"{spans} of {services} in {duration(trace.seconds)}"]
     chats = [span for span in trace.spans if _is_chat(span)]

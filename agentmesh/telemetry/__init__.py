@@ -1,1 +1,1 @@
-"""What an operator sees: logs."""
+"""What an operator sees: spans, metrics, logs."""

@@ -1,8 +1,8 @@
 """Rpcs as telemetry sees them, on both sides: a span each, its duration in a histogram, the context that links them.
 
 By the conventions for RPC (https://opentelemetry.io/docs/specs/semconv/rpc/). The interceptors call this; they are
-where every rpc passes once. Health and reflection never come here. A heartbeat has no span, because each would be a
-trace of its own, every few seconds, that says nothing.
+where every rpc passes once. Those of gRPC itself, health and reflection, have neither span nor duration. A heartbeat
+has no span, because each would be a trace of its own, every few seconds, that says nothing.
 """
 
 from __future__ import annotations

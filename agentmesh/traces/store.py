@@ -14,7 +14,7 @@ class Limits:
     """What is kept at most."""
 
     traces: int = 5_000
-    """Most are heartbeats of agents: with three of them as many come in two hours."""
+    """At a question a second they are those of the last 80 minutes."""
     spans_a_trace: int = 5_000
     """Of a larger one the spans that came first go: children end before their parents, so what stays has its root."""
     total_bytes: int = 16 * 1024 * 1024
