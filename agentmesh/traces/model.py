@@ -161,9 +161,6 @@ class Trace:
     def named(self, name: str) -> tuple[Span, ...]:
         return tuple(span for span in self.spans if span.name == name)
 
-    def children(self, span: Span) -> tuple[Span, ...]:
-        return tuple(child for child in self.spans if child.parent_id == span.span_id and child is not span)
-
 
 def calls_between(spans: Iterable[Span]) -> dict[tuple[str, str], int]:
     """Count the calls from service to service: spans whose parent is a span of another service.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,20 +35,13 @@ class Settled:
         return not self.missing
 
 
-def settled(
-    reader: TraceReader,
-    trace_id: str,
-    *,
-    timeout_seconds: float = 5.0,
-    also: Callable[[Trace], bool] = lambda _: True,
-) -> Settled:
+def settled(reader: TraceReader, trace_id: str, *, timeout_seconds: float = 5.0) -> Settled:
     """Read a trace again and again until it is whole and nothing new has come for a moment.
 
     Args:
         reader: Where it is.
         trace_id: Which.
         timeout_seconds: At most so long; then what is there, and what is missing.
-        also: What else must hold of it.
 
     Raises:
         TraceUnknown: Nothing of it came.
@@ -62,10 +55,8 @@ def settled(
         if len(trace.spans) != count:
             count, unchanged_since = len(trace.spans), now
         missing = tuple(missing_from(trace))
-        quiet = now - unchanged_since >= _QUIET_SECONDS or _ended_long_ago(trace)
-        if trace.spans and quiet and ((not missing and also(trace)) or _ended_long_ago(trace)):
-            return Settled(trace, missing)
-        if now >= until:
+        is_whole = not missing and now - unchanged_since >= _QUIET_SECONDS
+        if is_whole or _ended_long_ago(trace) or now >= until:
             if not trace.spans:
                 raise TraceUnknown(f"there is no trace {trace_id} at {reader.url}")
             return Settled(trace, missing)

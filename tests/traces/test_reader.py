@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from agentmesh.traces.model import Span, SpanKind
+from agentmesh.traces.model import Span, SpanKind, Trace
 from agentmesh.traces.reader import TraceReader, TracesUnreachable, TracesUnreadable, TraceUnknown
 from agentmesh.traces.serving import Served
 from agentmesh.traces.settling import missing_from, settled
@@ -131,18 +131,25 @@ def test_a_trace_is_whole_when_every_parent_and_every_side_of_an_answered_call_i
     assert list(missing_from(trace(*spans))) == missing
 
 
-def test_it_waits_for_what_comes_late(served: Served, reader: TraceReader) -> None:
-    now = span(1, "root")
-    send(served.otlp, message(now, end_time_unix_nano=2**63))  # just ended, as far as it says
-    seen: list[int] = []
+class Meanwhile(TraceReader):
+    """Something happens after the first look."""
 
-    def also(so_far: object) -> bool:
-        if not seen:
-            send(served.otlp, message(span(2, "late", parent=1)))
-        seen.append(1)
-        return len(seen) > 1
+    def __init__(self, url: str, happens: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._happens: Callable[[], object] | None = happens
 
-    found = settled(reader, TRACE_ID, also=also)
+    def trace(self, trace_id: str) -> Trace:
+        found = super().trace(trace_id)
+        if self._happens is not None:
+            self._happens()
+            self._happens = None
+        return found
+
+
+def test_it_waits_for_what_comes_late(served: Served) -> None:
+    send(served.otlp, message(span(1, "root"), end_time_unix_nano=2**63))  # just ended, as far as it says
+    reader = Meanwhile(served.url, lambda: send(served.otlp, message(span(2, "late", parent=1))))
+    found = settled(reader, TRACE_ID)
     assert found.complete
     assert [one.name for one in found.trace.spans] == ["root", "late"]
 
