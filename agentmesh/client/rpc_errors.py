@@ -15,7 +15,8 @@ def from_threaded(error: grpc.RpcError, peer: str) -> MeshError:
     call = cast("grpc.Call", error)
     same = grpc.aio.AioRpcError(
         code=call.code(),
-        initial_metadata=grpc.aio.Metadata(*(call.initial_metadata() or ())),
+        # Nobody reads it, and a callback of the call that asked for it might wait for itself.
+        initial_metadata=grpc.aio.Metadata(),
         trailing_metadata=grpc.aio.Metadata(*(call.trailing_metadata() or ())),
         details=call.details(),
     )

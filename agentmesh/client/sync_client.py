@@ -25,6 +25,7 @@ from agentmesh.client.rpc_errors import from_threaded
 from agentmesh.client.scalars import moment_of
 from agentmesh.client.sync_agents import AgentChanges
 from agentmesh.client.sync_events import RunEvents
+from agentmesh.client.sync_interceptor import SyncClientInterceptor
 from agentmesh.client.turns import Turns
 from agentmesh.client.values import Answer, RoutedPlan, RunRecord, RunSummary
 from agentmesh.deadline import timeout_of_call
@@ -66,8 +67,9 @@ class MeshClient:
         self._several = target.several
         core = channel_options(MAX_MESSAGE_BYTES, orchestrators=target.several)
         self._channel = grpc.insecure_channel(target.uri, options=(*core, *proxy_options(target.uri)))
-        self._orchestrator = OrchestratorStub(self._channel)
-        self._registry = RegistryStub(self._channel)
+        traced = grpc.intercept_channel(self._channel, SyncClientInterceptor(self._peer, target.uri))
+        self._orchestrator = OrchestratorStub(traced)
+        self._registry = RegistryStub(traced)
 
     def __enter__(self) -> Self:
         return self
