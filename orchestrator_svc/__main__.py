@@ -12,9 +12,9 @@ import structlog
 from agentmesh.event_loop import loop_factory
 from agentmesh.grpc_core_log import silence
 from agentmesh.listen import CannotListen
+from agentmesh.telemetry.content import capture_content
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.telemetry.setup import set_up_telemetry
-from agentmesh.telemetry.spans import capture_content
 from orchestrator_svc.config import ConfigInvalid, LoadedConfig, read_config
 
 _log = structlog.get_logger("orchestrator_svc")

@@ -17,9 +17,9 @@ from agentmesh.agent.settings import Settings, read_settings
 from agentmesh.env import EnvironmentInvalid
 from agentmesh.event_loop import loop_factory
 from agentmesh.listen import CannotListen
+from agentmesh.telemetry.content import capture_content
 from agentmesh.telemetry.logs import configure_logs
 from agentmesh.telemetry.setup import Telemetry, set_up_telemetry
-from agentmesh.telemetry.spans import capture_content
 from agentmesh.transport import MeshServer, run_until_signal
 
 _log: Final = structlog.get_logger(scope="agentmesh.agent")

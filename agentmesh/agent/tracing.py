@@ -11,7 +11,8 @@ from agentmesh.errors import MeshError
 from agentmesh.jsonvalues import Json, canonical
 from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
-from agentmesh.telemetry.spans import captures_content, failed, record_bug, span
+from agentmesh.telemetry.content import captures_content
+from agentmesh.telemetry.spans import failed, record_bug, span
 
 
 @contextmanager

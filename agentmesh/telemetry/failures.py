@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor
 from agentmesh.errors import MeshError, Violation
 from agentmesh.jsonvalues import Json
 from agentmesh.reasons import reason_of
-from agentmesh.telemetry.spans import captures_content
+from agentmesh.telemetry.content import captures_content
 from agentmesh.v1 import (
     agent_service_pb2,
     card_pb2,

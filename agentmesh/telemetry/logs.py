@@ -13,8 +13,8 @@ from typing import Final, TextIO
 import structlog
 from opentelemetry import trace
 
+from agentmesh.telemetry.content import captures_content
 from agentmesh.telemetry.failures import traceback_of
-from agentmesh.telemetry.spans import captures_content
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 

@@ -1,7 +1,7 @@
 """Spans over the API of OpenTelemetry: without its SDK, which only a process sets up, they cost next to nothing.
 
-Nothing that somebody asked, answered or sent is in a span, unless `capture_content` allows it: what says how a span
-ended comes from closed sets of words.
+Nothing that somebody asked, answered or sent is in a span, unless content may be captured
+(`agentmesh.telemetry.content`): what says how a span ended comes from closed sets of words.
 """
 
 from __future__ import annotations
@@ -16,35 +16,12 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 from opentelemetry.util.types import AttributeValue
 
 from agentmesh.telemetry import names
+from agentmesh.telemetry.content import captures_content
 
 TRACER: Final = trace.get_tracer(names.SCOPE)
 """Of every span; it finds the provider that the process sets up later."""
 
 _RECORDED: Final = "_agentmesh_recorded"
-
-
-class _Content:
-    """Whether content may be captured; one for the process."""
-
-    captured = False
-
-
-def capture_content(*, captured: bool) -> None:
-    """Say whether questions, answers, prompts, arguments, results and texts of errors go into telemetry.
-
-    For mains: it holds for the process, and the log warns of it.
-    """
-    _Content.captured = captured
-    if captured:
-        import structlog  # noqa: PLC0415 - clients have spans, and no log of this kind
-
-        log = structlog.get_logger(scope="agentmesh.telemetry")
-        log.warning("content is captured: traces and logs have what is asked, answered and sent")
-
-
-def captures_content() -> bool:
-    """Whether they may; not by default."""
-    return _Content.captured
 
 
 @contextmanager

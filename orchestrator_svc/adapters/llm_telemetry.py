@@ -23,8 +23,9 @@ from agentmesh.deadline import Deadline
 from agentmesh.errors import BudgetExceeded
 from agentmesh.jsonvalues import Json
 from agentmesh.telemetry import names
+from agentmesh.telemetry.content import captures_content
 from agentmesh.telemetry.propagation import get_global_textmap
-from agentmesh.telemetry.spans import TRACER, captures_content, failed
+from agentmesh.telemetry.spans import TRACER, failed
 from orchestrator_svc.adapters.llm_settings import LlmSettings
 from orchestrator_svc.adapters.openai_replies import CONTENT_FILTER, LENGTH, Reply
 from orchestrator_svc.adapters.openai_requests import Request, RequestFailed

@@ -17,8 +17,9 @@ from opentelemetry.util.types import AttributeValue
 from agentmesh.errors import MeshError
 from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
+from agentmesh.telemetry.content import captures_content
 from agentmesh.telemetry.rpc import Cancelling, cancelling
-from agentmesh.telemetry.spans import captures_content, failed, link_to, record_bug, span
+from agentmesh.telemetry.spans import failed, link_to, record_bug, span
 from orchestrator_svc.app.run import Run, RunState
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason

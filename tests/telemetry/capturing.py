@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentmesh.telemetry.spans import capture_content
+from agentmesh.telemetry.content import capture_content
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_a_line_has_event_level_scope_time_and_what_is_bound() -> None:
 
 
 DIVIDED = "try:\n  1 / 0\nexcept ZeroDivisionError as error:\n  log.error('unexpected', exc_info=error)"
-CAPTURED = "from agentmesh.telemetry.spans import capture_content\ncapture_content(captured=True)\n"
+CAPTURED = "from agentmesh.telemetry.content import capture_content\ncapture_content(captured=True)\n"
 
 
 def test_a_traceback_is_part_of_its_line_without_what_the_exception_says() -> None:
