@@ -16,6 +16,8 @@ from agentmesh.traces.otlp_json import json_number
 
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
+_OBJECT_BYTES: Final = 100
+"""What an attribute, an event or a link takes in memory, about, beside the bytes of its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Received:
     span: Span | None
     """None if its ids are none: 16 and 8 bytes, not all zero; a parent of 8 bytes, or none."""
     size_bytes: int
-    """Of its message."""
+    """What it takes in memory, about, with the attributes of its process, which it alone may keep there."""
 
 
 def spans_of(resources: Iterable[trace_pb2.ResourceSpans]) -> Iterator[Received]:
@@ -33,10 +35,12 @@ def spans_of(resources: Iterable[trace_pb2.ResourceSpans]) -> Iterator[Received]
     for one in resources:
         resource = attributes_of(one.resource.attributes)
         service = resource.get(SERVICE_NAME)
+        shared_bytes = one.resource.ByteSize() + _OBJECT_BYTES * _objects_in(resource)
         for scoped in one.scope_spans:
             for message in scoped.spans:
                 span = _span(message, service if isinstance(service, str) else "", scoped.scope.name, resource)
-                yield Received(span, message.ByteSize())
+                own_bytes = message.ByteSize() + _OBJECT_BYTES * (0 if span is None else _objects_of(span))
+                yield Received(span, own_bytes + shared_bytes + scoped.scope.ByteSize())
 
 
 def attributes_of(pairs: Iterable[KeyValue]) -> JsonObject:
@@ -65,7 +69,9 @@ def _span(message: trace_pb2.Span, service: str, scope: str, resource: JsonObjec
             SpanEvent(event.name, event.time_unix_nano, attributes_of(event.attributes)) for event in message.events
         ),
         links=tuple(
-            SpanLink(link.trace_id.hex(), link.span_id.hex(), attributes_of(link.attributes)) for link in message.links
+            SpanLink(link.trace_id.hex(), link.span_id.hex(), attributes_of(link.attributes))
+            for link in message.links
+            if _id(link.trace_id, _TRACE_ID_BYTES) and _id(link.span_id, _SPAN_ID_BYTES)  # others lead nowhere
         ),
         resource=resource,
     )
@@ -94,3 +100,14 @@ def _value(value: AnyValue) -> Json:
             return attributes_of(value.kvlist_value.values)
         case _:
             return None
+
+
+def _objects_of(span: Span) -> int:
+    within = [span.attributes, *(event.attributes for event in span.events), *(link.attributes for link in span.links)]
+    return len(span.events) + len(span.links) + sum(map(_objects_in, within))
+
+
+def _objects_in(value: Json) -> int:
+    """How many values there are within it, at every depth."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return len(members) + sum(map(_objects_in, members))

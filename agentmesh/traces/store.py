@@ -14,11 +14,11 @@ class Limits:
     """What is kept at most."""
 
     traces: int = 5_000
-    """At a question a second they are those of the last 80 minutes."""
+    """At a question a second they are those of about the last hour."""
     spans_a_trace: int = 5_000
     """Of a larger one the spans that came first go: children end before their parents, so what stays has its root."""
-    total_bytes: int = 16 * 1024 * 1024
-    """Of the messages; as objects they take several times as much."""
+    total_bytes: int = 64 * 1024 * 1024
+    """Of memory, about."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ import grpc
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -19,7 +21,7 @@ from agentmesh.traces.model import SpanStatus
 from agentmesh.traces.reader import TraceReader, TraceUnknown
 from agentmesh.traces.serving import Served, serving_traces
 from agentmesh.traces.store import Limits
-from tests.traces.spans import TRACE_ID, exporter, message, send, span
+from tests.traces.spans import TRACE_ID, exporter, message, request, send, span
 
 
 def test_what_the_sdk_exports_is_read_as_it_was_recorded(served: Served, reader: TraceReader) -> None:
@@ -107,6 +109,16 @@ def test_parents_in_a_circle_are_read(served: Served, reader: TraceReader) -> No
     assert trace.roots == trace.orphans == ()
 
 
+def test_a_link_with_bad_ids_goes_and_its_span_is_read(served: Served, reader: TraceReader) -> None:
+    linked = message(span(1))
+    linked.links.add(trace_id=b"x")
+    linked.links.add(trace_id=b"x" * 16, span_id=bytes(8))
+    linked.links.add(trace_id=b"x" * 16, span_id=b"y" * 8)
+    send(served.otlp, linked)
+    (read,) = reader.trace(TRACE_ID).spans
+    assert [link.span_id for link in read.links] == [b"y".hex() * 8]
+
+
 def test_garbage_is_a_status_and_not_the_end(served: Served, reader: TraceReader) -> None:
     with exporter(served.otlp) as export:
         with pytest.raises(grpc.RpcError) as raised:
@@ -133,6 +145,28 @@ def test_a_flood_of_spans_stays_within_the_bounds_and_is_counted() -> None:
             with pytest.raises(TraceUnknown):
                 reader.trace(f"{gone:032x}")
         assert [len(reader.trace(f"{number:032x}").spans) for number in (3, 4, 5)] == [1000, 1000, 1000]
+
+
+@pytest.mark.parametrize("made_of", ["events", "values", "attributes of its process"])
+def test_what_is_large_in_memory_alone_stays_within_the_bounds(made_of: str) -> None:
+    sent = request(message(span(1)))
+    (resource,) = sent.resource_spans
+    one = resource.scope_spans[0].spans[0]
+    match made_of:
+        case "events":
+            one.events.extend(trace_pb2.Span.Event() for _ in range(20_000))
+        case "values":
+            one.attributes.add(key="list").value.array_value.values.extend(AnyValue() for _ in range(20_000))
+        case _:
+            resource.resource.attributes.add(key="text").value.string_value = "x" * 2_000_000
+    with serving_traces(limits=Limits(total_bytes=1024 * 1024)) as served:
+        reader = TraceReader(served.url)
+        with exporter(served.otlp) as export:
+            export(sent.SerializeToString(), timeout=10)
+        with pytest.raises(TraceUnknown):
+            reader.trace(TRACE_ID)
+        send(served.otlp, message(span(1)))
+        assert reader.trace(TRACE_ID).spans, "there is room for others"
 
 
 def test_only_this_machine_is_served() -> None:
