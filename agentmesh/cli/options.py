@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -69,9 +70,16 @@ def _address(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if value and not re.match(r"https?://[^/\s]+", value):
+    if value and not _is_url(value):
         raise typer.BadParameter("must be a URL, as http://127.0.0.1:50054")
     return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        return re.match(r"https?://[^/\s]+", value) is not None and urlsplit(value).port != 0
+    except ValueError:  # a port out of range, half an IPv6 address
+        return False
 
 
 def moment_since(value: str) -> datetime:

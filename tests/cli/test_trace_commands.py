@@ -207,6 +207,8 @@ async def test_a_run_that_is_being_answered_is_drawn_as_far_as_it_is(mesh: Scrip
         (["run", "plan.json", "--trace", "--json"], "agentmesh trace RUN_ID --json"),
         (["ask", "q", "--trace", "--plan-only"], "--plan-only runs nothing"),
         (["trace", "x", "--trace-api", "127.0.0.1:50054"], "must be a URL"),
+        (["trace", "x", "--trace-api", "http://127.0.0.1:99999"], "must be a URL"),
+        (["trace", "x", "--trace-api", "http://[::1"], "must be a URL"),
         (["trace", "x", "--trace-ui", "jaeger"], "must be a URL"),
     ],
 )
