@@ -14,7 +14,7 @@ from agentmesh.v1 import agent_service_pb2 as pb
 from agentmesh.v1 import agent_service_pb2_grpc as pb_grpc
 from tests.telemetry.recording import Spans
 from tests.telemetry.span_tree import attributes_of, context_of
-from tests.transport.support import Context, Messages, Served, call, progress, served
+from tests.transport.support import Context, Execute, Messages, Served, Stream, call, progress, served
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 Work = Callable[[Context], Awaitable[None]]
@@ -27,20 +27,8 @@ class Way(StrEnum):
     STREAM = "agentmesh.v1.Agent/ExecuteStream"
 
     def served(self, work: Work) -> AbstractAsyncContextManager[Served]:
-        """Serve what does the work; a stream has sent a message before."""
-
-        async def execute(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
-            del request
-            await work(context)
-            return pb.ExecuteResponse()
-
-        async def stream(request: pb.ExecuteStreamRequest, context: Context) -> Messages:
-            del request
-            yield progress()
-            await work(context)
-            yield pb.ExecuteStreamResponse(result=pb.ExecuteResponse())
-
-        return served(execute, stream)
+        """Serve what does the work."""
+        return served(*methods(work))
 
     async def call(
         self, stub: pb_grpc.AgentAsyncStub, *, seconds: float | None = None, metadata: Metadata = ()
@@ -53,6 +41,23 @@ class Way(StrEnum):
         async with reading(stub.ExecuteStream(request, timeout=seconds, metadata=metadata)) as messages:
             async for _ in messages:
                 pass
+
+
+def methods(work: Work) -> tuple[Execute, Stream]:
+    """What does the work, unary and streaming; a stream has sent a message before."""
+
+    async def execute(request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
+        del request
+        await work(context)
+        return pb.ExecuteResponse()
+
+    async def stream(request: pb.ExecuteStreamRequest, context: Context) -> Messages:
+        del request
+        yield progress()
+        await work(context)
+        yield pb.ExecuteStreamResponse(result=pb.ExecuteResponse())
+
+    return execute, stream
 
 
 async def ended(spans: Spans) -> dict[str, str]:
