@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from agentmesh.errors import MeshError
 from agentmesh.jsonvalues import Json, canonical
-from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
 from agentmesh.telemetry.content import captures_content
-from agentmesh.telemetry.spans import failed, record_bug, span
+from agentmesh.telemetry.spans import failure_told, span
 
 
 @contextmanager
@@ -27,15 +24,5 @@ def tool_span(skill: str, values: Mapping[str, Any]) -> Iterator[Callable[[Json]
 
         if captures_content():
             current.set_attribute(names.GEN_AI_TOOL_ARGUMENTS, str(dict(values)))
-        try:
+        with failure_told(current):
             yield tell
-        except asyncio.CancelledError:
-            current.set_attribute(names.OUTCOME, "cancelled")
-            raise
-        except MeshError as error:
-            failed(current, reason_of(error))
-            raise
-        except BaseException as bug:
-            record_bug(current, bug)
-            failed(current, type(bug).__qualname__)
-            raise

@@ -6,6 +6,7 @@ Nothing that somebody asked, answered or sent is in a span, unless content may b
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
+from agentmesh.errors import MeshError
+from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
 from agentmesh.telemetry.content import captures_content
 
@@ -67,6 +70,23 @@ def failed(ended: Span, error_type: str) -> None:
     """
     ended.set_status(Status(StatusCode.ERROR, error_type))
     ended.set_attribute(names.ERROR_TYPE, error_type)
+
+
+@contextmanager
+def failure_told(ended: Span, *, outcome: str = names.OUTCOME) -> Iterator[None]:
+    """Say on the span how the block failed, if it raises. To be cancelled is no failure: `outcome` has it then."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        ended.set_attribute(outcome, "cancelled")
+        raise
+    except MeshError as error:
+        failed(ended, reason_of(error))
+        raise
+    except BaseException as bug:
+        record_bug(ended, bug)
+        failed(ended, type(bug).__qualname__)
+        raise
 
 
 def record_bug(ended: Span, raised: BaseException) -> None:

@@ -14,19 +14,17 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from agentmesh.errors import MeshError
 from agentmesh.reasons import reason_of
 from agentmesh.telemetry import names
 from agentmesh.telemetry.content import captures_content
 from agentmesh.telemetry.rpc import Cancelling, cancelling
-from agentmesh.telemetry.spans import failed, link_to, record_bug, span
+from agentmesh.telemetry.spans import failed, failure_told, link_to, span
 from orchestrator_svc.app.run import Run, RunState
 from orchestrator_svc.core.catalog import Catalog
 from orchestrator_svc.core.outcome import Outcome, StepOutcome, StepReason
 from orchestrator_svc.core.plan import Step
 
 _WORKFLOW = "ask"
-_CANCELLED = "cancelled"
 _BROKEN = frozenset({StepOutcome.FAILED, StepOutcome.TIMED_OUT})
 
 
@@ -82,7 +80,7 @@ def _tell_end(run: Run, current: Span) -> None:
 def planning(run: Run, catalog: Catalog) -> Iterator[None]:
     """The span of everything that is done for a plan, whoever makes it."""
     attributes = {names.GEN_AI_OPERATION: "plan", names.CATALOG_FINGERPRINT: catalog.fingerprint}
-    with span(names.PLAN_SPAN, attributes=attributes) as current, _failure_told(current):
+    with span(names.PLAN_SPAN, attributes=attributes) as current, failure_told(current):
         yield
         if run.plan is not None and run.plan_source is not None and current.is_recording():
             current.set_attribute(names.PLAN_SOURCE, run.plan_source.lower())
@@ -106,7 +104,7 @@ def invocation(run: Run, step: Step) -> Iterator[Callable[[Outcome], None]]:
     name = names.INVOKE_AGENT_SPAN.format(agent=step.skill.agent)
     with span(name, kind=SpanKind.CLIENT, attributes=attributes, links=links) as current:
         run.trace.steps[step.id] = current.get_span_context()
-        with _failure_told(current, outcome=names.STEP_OUTCOME):
+        with _siblings_cancelled_on_purpose(), failure_told(current, outcome=names.STEP_OUTCOME):
             yield lambda outcome: _tell_outcome(current, outcome)
 
 
@@ -152,26 +150,20 @@ def _tell_condition(step: Step, *, met: bool) -> None:
 @contextmanager
 def writing(run: Run) -> Iterator[None]:
     """The span of the answer, linked to every step that was started."""
-    with span(names.SYNTHESIZE_SPAN, links=list(run.trace.steps.values())) as current, _failure_told(current):
+    with span(names.SYNTHESIZE_SPAN, links=list(run.trace.steps.values())) as current, failure_told(current):
         yield
         if run.answer_source is not None:
             current.set_attribute(names.ANSWER_SOURCE, run.answer_source.lower())
 
 
 @contextmanager
-def _failure_told(current: Span, *, outcome: str = names.OUTCOME) -> Iterator[None]:
-    """Say how the block failed, if it raises; to be cancelled is no failure of it."""
+def _siblings_cancelled_on_purpose() -> Iterator[None]:
+    """Where the block raises, what else the run has in flight is cancelled by us, which is no error of anybody."""
     try:
         yield
     except asyncio.CancelledError:
-        current.set_attribute(outcome, _CANCELLED)
         raise
-    except MeshError as error:
-        failed(current, reason_of(error))
-        raise
-    except BaseException as bug:
-        record_bug(current, bug)
-        failed(current, type(bug).__qualname__)
-        if (siblings := cancelling.get()) is not None:  # what else the run has in flight is now cancelled by us
+    except BaseException:
+        if (siblings := cancelling.get()) is not None:
             siblings.on_purpose = True
         raise
