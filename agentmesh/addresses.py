@@ -36,6 +36,18 @@ def read_target(address: str) -> Target:
     return Target(f"{families.pop()}:{','.join(part for _, part in parts)}", several=True)
 
 
+def each_of(address: str) -> tuple[str, ...]:
+    """Return the addresses of a list one by one, and any other address as it is.
+
+    Raises:
+        ValueError: As `read_target` does.
+    """
+    if "," not in address:
+        return (address,)
+    _, _, listed = read_target(address).uri.partition(":")
+    return tuple(listed.split(","))
+
+
 def _literal(part: str) -> tuple[str, str]:
     found = _LITERAL.fullmatch(part)
     if found is None or int(found["port"]) > _HIGHEST_PORT:

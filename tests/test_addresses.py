@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentmesh.addresses import Target, read_target
+from agentmesh.addresses import Target, each_of, read_target
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:50051", "mesh:50051", "unix:/run/mesh", "ipv6:[::1]:50051", ""])
@@ -26,6 +26,13 @@ def test_a_name_may_stand_for_several() -> None:
 )
 def test_a_list_is_put_as_grpc_takes_it(address: str, uri: str) -> None:
     assert read_target(address) == Target(uri, several=True)
+    _, _, listed = uri.partition(":")
+    assert each_of(address) == tuple(listed.split(","))
+
+
+@pytest.mark.parametrize("address", ["mesh:50051", "dns:///mesh:50051", "ipv6:[::1]:50051"])
+def test_what_is_no_list_is_one(address: str) -> None:
+    assert each_of(address) == (address,)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import sys
 from typing import Final
 
 from agentmesh import errors
+from agentmesh.addresses import each_of
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.options import Target, TracesAt
 from agentmesh.cli.output import Output, open_output
 from agentmesh.cli.show_trace import link_to, show_trace, trace_document
-from agentmesh.client import MeshClient
+from agentmesh.client import MeshClient, RunRecord
 from agentmesh.traces.reader import TraceReader, TracesUnreachable, TracesUnreadable, TraceUnknown
 from agentmesh.traces.settling import Settled, settled
 
@@ -79,11 +80,22 @@ def show_trace_of(output: Output, traces_at: TracesAt, trace_id: str) -> None:
 
 
 def _trace_of_run(target: Target, run_id: str, timeout_seconds: float | None) -> str:
-    with MeshClient(target.address, token=target.token) as mesh:
-        record = mesh.get_run(run_id, timeout_seconds=timeout_seconds)
+    record = _record_of_run(target, run_id, timeout_seconds)
     known = record.answer.trace_id if record.answer is not None else ""
     told = record.error.metadata.get("trace_id", "") if record.error is not None else ""
     return _named(known or told, f"run {run_id}")
+
+
+def _record_of_run(target: Target, run_id: str, timeout_seconds: float | None) -> RunRecord:
+    """Ask one orchestrator after the other: a run is known to the one that answered it."""
+    missed: list[errors.MeshError] = []
+    for address in each_of(target.address):
+        try:
+            with MeshClient(address, token=target.token) as mesh:
+                return mesh.get_run(run_id, timeout_seconds=timeout_seconds)
+        except (errors.RunNotFound, errors.Unreachable) as error:
+            missed.append(error)
+    raise min(missed, key=lambda error: isinstance(error, errors.RunNotFound))  # who was not reached may know it
 
 
 def _named(trace_id: str, run: str) -> str:

@@ -14,7 +14,7 @@ from agentmesh.v1 import orchestrator_service_pb2 as pb
 from agentmesh.v1 import run_pb2
 from tests.cli import samples
 from tests.cli.command import Ended, golden, run, run_in_terminal, without_styles
-from tests.cli.scripted_mesh import ScriptedMesh
+from tests.cli.scripted_mesh import ScriptedMesh, scripted_mesh
 from tests.cli.traces import a_partial_run
 from tests.traces.spans import TRACE_ID, send_all, span
 
@@ -60,6 +60,24 @@ async def test_in_a_terminal_it_has_colours_bars_and_the_width_of_the_terminal(
     assert any(line.startswith("  │ ├ ✗ → Agent/Execute  UNAVAILABLE ") and "▌" in line for line in lines)
     narrow = without_styles((await run_in_terminal(*arguments, columns=50)).out)
     assert "█" not in narrow
+
+
+@pytest.mark.parametrize("knows", [0, 1])
+async def test_of_several_orchestrators_the_one_that_knows_the_run_is_found(served: Served, knows: int) -> None:
+    async with scripted_mesh() as first, scripted_mesh() as second:
+        first.answer = second.answer = errors.RunNotFound("there is no such run")
+        (first, second)[knows].answer = _record()
+        all_of_them = f"127.0.0.1:1,{first.address},{second.address}"
+        ended = await run("trace", samples.RUN_ID, "--address", all_of_them, "--trace-api", served.url)
+    assert (ended.code, ended.err) == (0, "")
+
+
+async def test_an_orchestrator_that_is_not_reached_may_know_the_run(mesh: ScriptedMesh, served: Served) -> None:
+    mesh.answer = errors.RunNotFound("there is no such run")
+    both = f"127.0.0.1:1,{mesh.address}"
+    ended = await run("trace", samples.RUN_ID, "--address", both, "--trace-api", served.url)
+    assert ended.code == 5
+    assert "127.0.0.1:1 " in ended.err
 
 
 async def test_json_has_every_span(mesh: ScriptedMesh, served: Served) -> None:
