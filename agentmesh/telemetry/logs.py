@@ -14,8 +14,10 @@ import structlog
 from opentelemetry import trace
 
 from agentmesh.telemetry.content import captures_content
-from agentmesh.telemetry.failures import traceback_of
+from agentmesh.telemetry.failures import WITHHELD, traceback_of
 
+_QUOTING: Final = ("opentelemetry.baggage", "opentelemetry.trace")
+"""Loggers that quote a header of a caller where it is malformed."""
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
@@ -71,7 +73,7 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_first_line, structlog.stdlib.add_logger_name, *PROCESSORS],
+            foreign_pre_chain=[_without_content, structlog.stdlib.add_logger_name, *PROCESSORS],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
@@ -80,10 +82,14 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
     logging.basicConfig(level=from_libraries, handlers=[handler], force=True)
 
 
-def _first_line(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Of what a library says, where content is not captured: asyncio goes on with what exceptions and tasks hold."""
-    if not captures_content():
-        line["event"] = str(line["event"]).partition("\n")[0]
+def _without_content(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of what a library says, where content is not captured: what is known not to quote anybody."""
+    if captures_content():
+        return line
+    said: logging.LogRecord = line["_record"]
+    if said.name.startswith(_QUOTING):
+        line["event"] = str(said.msg).replace("%s", WITHHELD)
+    line["event"] = str(line["event"]).partition("\n")[0]  # asyncio goes on with what exceptions and tasks hold
     return line
 
 

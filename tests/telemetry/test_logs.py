@@ -68,6 +68,25 @@ def test_of_what_a_library_says_of_an_exception_the_first_line_is_told_and_the_l
     assert "secret" not in str(line)
 
 
+HEADERS = """
+from agentmesh.telemetry.propagation import get_global_textmap
+parent = "00-5b8aa5a2d2c872e8321cf37308d69df2-051581bf3cb55c13-01"
+get_global_textmap().extract({"traceparent": parent, "tracestate": "a secret", "baggage": "a secret"})
+get_global_textmap().extract({"baggage": "secret" * 2000})
+"""
+
+
+def test_what_a_library_says_of_a_malformed_header_does_not_quote_it() -> None:
+    lines = logged(HEADERS)
+    assert [line["event"] for line in lines] == [
+        "Member doesn't match the w3c identifiers format <withheld>",
+        "Baggage list-member `<withheld>` doesn't match the format",
+        "Baggage header `<withheld>` exceeded the maximum number of bytes per baggage-string",
+    ]
+    assert "secret" not in str(lines)
+    assert "a secret" in str(logged(CAPTURED + HEADERS))
+
+
 def test_where_content_is_captured_all_of_it_is_told() -> None:
     _, line = logged(CAPTURED + FORGOTTEN)
     assert "ValueError('a secret')" in line["event"]
