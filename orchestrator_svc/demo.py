@@ -16,15 +16,14 @@ from typing import Final
 
 from agentmesh.cli.app import Invocation
 from agentmesh.cli.exits import CommandFailed, ExitCode
+from agentmesh.cli.options import TracesAt
 from agentmesh.cli.output import Output, open_output
 from agentmesh.cli.problems import explain_error
 from agentmesh.cli.run import guarded
 from agentmesh.cli.show_answer import duration, show_answer
-from agentmesh.cli.show_trace import show_trace
+from agentmesh.cli.trace_commands import show_trace_of
 from agentmesh.client import Answer, MeshClient, Mode, RunOutcome
 from agentmesh.errors import MeshError
-from agentmesh.traces.reader import TraceReader
-from agentmesh.traces.settling import settled
 from orchestrator_svc.commands.mesh import ANY_PORT, LocalMesh, MeshDidNotStart, process_environment
 from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
@@ -117,9 +116,9 @@ def _ask_all(address: str, output: Output, trace_api: str) -> CommandFailed | No
                 )
     _summarize(output, answers)
     question, answer = max(answers, key=lambda asked: (len(asked[1].steps), asked[1].mode is Mode.SEQUENTIAL))
-    if trace_api and answer.trace_id:
+    if trace_api:
         output.heading("who did what when", question.text)
-        show_trace(output, settled(TraceReader(trace_api), answer.trace_id))
+        show_trace_of(output, TracesAt(trace_api, ui=""), answer.trace_id)
     return None
 
 

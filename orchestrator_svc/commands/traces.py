@@ -12,8 +12,6 @@ from agentmesh.env import Environment
 from agentmesh.telemetry.setup import NOTHING, TelemetrySettings
 from agentmesh.traces.serving import ANY_PORT, Served, serving_traces
 
-LISTEN: Final = "127.0.0.1:50054"
-"""Where they are read by default."""
 _SAID: Final = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
 _DISABLED: Final = "OTEL_SDK_DISABLED"
 _BATCH_MILLISECONDS: Final = 200
@@ -35,7 +33,7 @@ _NONE: Final = LocalTraces()
 
 @contextmanager
 def local_traces(
-    environment: Mapping[str, str], telemetry: TelemetrySettings, output: Output, listen: str = LISTEN
+    environment: Mapping[str, str], telemetry: TelemetrySettings, output: Output, listen: str
 ) -> Iterator[LocalTraces]:
     """Keep the traces of processes that get this environment, as long as the block runs.
 

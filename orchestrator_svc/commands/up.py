@@ -30,7 +30,6 @@ from orchestrator_svc.commands.mesh import (
 from orchestrator_svc.commands.processes import POLL_SECONDS, Child, LogFollower
 from orchestrator_svc.commands.progress import readiness_lines, stopped_line
 from orchestrator_svc.commands.show_config import load_config
-from orchestrator_svc.commands.traces import LISTEN as TRACES
 from orchestrator_svc.commands.traces import LocalTraces, local_traces
 from orchestrator_svc.config import LoadedConfig
 
@@ -155,7 +154,7 @@ def _where_to_listen(setting: str, listen: str, loaded: LoadedConfig, output: Ou
 
 def _where_to_keep_traces(listen: str) -> str:
     """Beside the orchestrator: at the usual port, or at any where that takes any."""
-    return ANY_PORT if listen.endswith(":0") else TRACES
+    return ANY_PORT if listen.endswith(":0") else DEFAULT_TRACE_API.removeprefix("http://")
 
 
 def _check_can_be_listed(listen: str) -> None:
