@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final, Protocol
-from weakref import ref
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -143,23 +142,22 @@ class EndpointView(Protocol):
         ...
 
 
-_views: Final[set[ref[EndpointView]]] = set()
+_views: Final[set[EndpointView]] = set()
 _told_before: Final[set[str]] = set()
 """The agents of the last observation."""
 
 
 @contextmanager
 def shown(view: EndpointView) -> Iterator[None]:
-    """Have the gauge of endpoints show these while the block lasts; it does not keep them alive.
+    """Have the gauge of endpoints show these while the block lasts.
 
     An endpoint that several orchestrators of the process see alike is counted once.
     """
-    reference = ref(view)
-    _views.add(reference)
+    _views.add(view)
     try:
         yield
     finally:
-        _views.discard(reference)
+        _views.discard(view)
 
 
 def _observe(_: CallbackOptions) -> Iterable[Observation]:
@@ -168,8 +166,7 @@ def _observe(_: CallbackOptions) -> Iterable[Observation]:
     A state that no endpoint is in is said to be 0, and so is an agent that has left since this was asked last: what is
     not said at all is shown as it was, for minutes, by whoever collects it.
     """
-    views = [view for reference in tuple(_views) if (view := reference()) is not None]
-    endpoints = {(endpoint, *told) for view in views for endpoint, told in view.seen().items()}
+    endpoints = {(endpoint, *told) for view in tuple(_views) for endpoint, told in view.seen().items()}
     counts = Counter((agent, state) for _, agent, state in endpoints)
     agents = {agent for _, agent, _ in endpoints}
     told = agents | _told_before
