@@ -3,9 +3,7 @@
     GET /api/v3/traces/{trace_id}          {"result": {"resourceSpans": [...]}}, OTLP in JSON
     GET /api/v3/traces?query.service_name= the same, of several traces, the latest first
     GET /api/v3/services                   {"services": ["orchestrator", ...]}
-    GET /api/v3/operations?service=        {"operations": [{"name": ..., "spanKind": "server"}, ...]}
     GET /api/v3/dependencies               {"dependencies": [{"parent": ..., "child": ..., "callCount": 3}, ...]}
-    GET /api/dependencies                  the same as {"data": [...]}, as Jaeger's pages ask for it
     GET /                                  what is kept and what had to go
 
 The paths, parameters and shapes of answers are those of https://github.com/jaegertracing/jaeger-idl
@@ -17,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
@@ -30,13 +28,8 @@ from agentmesh.traces.model import NANOSECONDS, Trace, calls_between
 from agentmesh.traces.otlp_json import write_spans
 from agentmesh.traces.store import TraceStore
 
-TRACES: Final = "/api/v3/traces"
-SERVICES: Final = "/api/v3/services"
-OPERATIONS: Final = "/api/v3/operations"
-DEPENDENCIES: Final = "/api/v3/dependencies"
-OLD_DEPENDENCIES: Final = "/api/dependencies"
-
-TRACE_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
+_TRACES: Final = "/api/v3/traces"
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 _COMMON_TRACES: Final = 20
 """What a search gives that does not say how many."""
 _MOST_TRACES: Final = 100
@@ -58,11 +51,9 @@ class TraceApi:
     def __init__(self, store: TraceStore) -> None:
         self._store = store
         self._answers: Mapping[str, Callable[[_Parameters], JsonObject]] = {
-            TRACES: self._found,
-            SERVICES: self._services,
-            OPERATIONS: self._operations,
-            DEPENDENCIES: lambda _: {"dependencies": self._dependencies()},
-            OLD_DEPENDENCIES: lambda _: {"data": self._dependencies()},
+            _TRACES: self._found,
+            "/api/v3/services": self._services,
+            "/api/v3/dependencies": self._dependencies,
             "/": lambda _: {"traces": len(self._store), "spans": asdict(self._store.counts)},
         }
 
@@ -81,13 +72,13 @@ class TraceApi:
         answer = self._answers.get(path)
         if answer is not None:
             return answer(parameters)
-        if path.startswith(f"{TRACES}/"):
-            return self._trace(path.removeprefix(f"{TRACES}/"))
+        if path.startswith(f"{_TRACES}/"):
+            return self._trace(path.removeprefix(f"{_TRACES}/"))
         raise _Refused(404, "there is no such path; a trace is at /api/v3/traces/{trace_id}")
 
     def _trace(self, given: str) -> JsonObject:
         trace_id = given.lower().zfill(32)  # Jaeger takes ids without their leading zeros
-        if not TRACE_ID.match(trace_id):
+        if not _TRACE_ID.match(trace_id):
             raise _Refused(400, "malformed parameter trace_id: 32 hex digits")
         trace = self._store.trace(trace_id)
         if trace is None:
@@ -102,20 +93,12 @@ class TraceApi:
         return {"result": write_spans(span for trace in traces for span in trace.spans)}
 
     def _services(self, _parameters: _Parameters) -> JsonObject:
-        return {"services": _listed({span.service for span in self._store.spans() if span.service})}
+        return {"services": [*sorted({span.service for span in self._store.spans() if span.service})]}
 
-    def _operations(self, parameters: _Parameters) -> JsonObject:
-        service, kind = parameters.get("service", ""), parameters.get("span_kind", "").upper()
-        found = {(span.name, span.kind) for span in self._store.spans() if span.service == service}
-        return {
-            "operations": [{"name": name, "spanKind": one.lower()} for name, one in sorted(found) if kind in ("", one)]
-        }
-
-    def _dependencies(self) -> list[Json]:
-        counts = calls_between(self._store.spans())
-        return [
-            {"parent": parent, "child": child, "callCount": count} for (parent, child), count in sorted(counts.items())
-        ]
+    def _dependencies(self, _parameters: _Parameters) -> JsonObject:
+        calls = sorted(calls_between(self._store.spans()).items())
+        links: list[Json] = [{"parent": parent, "child": child, "callCount": count} for (parent, child), count in calls]
+        return {"dependencies": links}
 
 
 class _Search:
@@ -188,7 +171,3 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _listed(names: Iterable[str]) -> list[Json]:
-    return [*sorted(names)]

@@ -69,15 +69,10 @@ def test_an_id_may_be_written_in_upper_case_or_without_its_zeros(filled: Served)
     assert _ask(filled, f"/api/v3/traces/{OTHER_ID.lstrip('0')}")[0] == 200
 
 
-def test_services_operations_and_who_calls_whom(filled: Served) -> None:
+def test_services_and_who_calls_whom(filled: Served) -> None:
     assert _ask(filled, "/api/v3/services") == (200, {"services": ["data_agent", "orchestrator"]})
-    operations = [{"name": "Ask", "spanKind": "server"}, {"name": "call", "spanKind": "client"}]
-    assert _ask(filled, "/api/v3/operations?service=orchestrator") == (200, {"operations": operations})
-    servers = _ask(filled, "/api/v3/operations?service=orchestrator&span_kind=server")
-    assert servers == (200, {"operations": operations[:1]})
     links: Json = [{"parent": "orchestrator", "child": "data_agent", "callCount": 1}]
     assert _ask(filled, "/api/v3/dependencies") == (200, {"dependencies": links})
-    assert _ask(filled, "/api/dependencies?endTs=1&lookback=2") == (200, {"data": links})
 
 
 @pytest.mark.parametrize(
