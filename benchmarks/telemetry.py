@@ -27,7 +27,8 @@ from agentmesh.client import AsyncMeshClient
 from agentmesh.jsonvalues import JsonObject
 from agentmesh.traces.receiver import OtlpReceiver
 from agentmesh.traces.store import TraceStore
-from benchmarks.overload.mesh import address_in, listed, process
+from benchmarks.overload.agent import NAME as AGENT
+from benchmarks.processes import address_in, listed, process
 
 PAIRS: Final = 5
 CONCURRENCY: Final = 8
@@ -37,7 +38,7 @@ SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "sampled out": {"OTEL_TRACES_SAMPLER": "always_off"},
     "on": {"OTEL_TRACES_SAMPLER": "always_on"},
 }
-_ECHO: Final = "overload_agent__echo"
+_ECHO: Final = f"{AGENT}__echo"
 _PLAN: Final[JsonObject] = {
     "steps": [
         {"id": "a", "skill": _ECHO, "arguments": {"text": "one"}},
@@ -82,7 +83,7 @@ async def running_mesh(logs: Path, variables: Mapping[str, str]) -> AsyncIterato
         address = await address_in(logs / "orchestrator_svc")
         own = {"AGENTMESH_ORCHESTRATOR_ADDRESS": address, **variables}
         agent = await stack.enter_async_context(process("benchmarks.overload.agent", logs, **own))
-        await listed(address)
+        await listed(AGENT, address)
         client = await stack.enter_async_context(AsyncMeshClient(address))
         yield Mesh(client, (psutil.Process(orchestrator.pid), psutil.Process(agent.pid)))
 
