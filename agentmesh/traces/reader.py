@@ -68,8 +68,8 @@ class TraceReader:
             raise TraceUnknown(f"there is no trace {trace_id} at {self.url}")
         return Trace.of(trace_id, self._read(answer))
 
-    def find(self, service: str, *, operation: str = "", limit: int = 20) -> list[Trace]:
-        """Return traces of the last day that the service has a span in.
+    def find(self, service: str, *, operation: str = "") -> list[Trace]:
+        """Return the latest traces of the last day that the service has a span in, at most 20.
 
         Raises:
             TracesUnreadable: No traces can be read there.
@@ -82,7 +82,7 @@ class TraceReader:
                 "query.operation_name": operation,
                 "query.start_time_min": _rfc3339(now - _AROUND),
                 "query.start_time_max": _rfc3339(now + _AROUND),
-                "query.num_traces": str(limit),
+                "query.num_traces": "20",
             },
         )
         spans = [] if answer is None else self._read(answer)
