@@ -6,7 +6,6 @@ What ends an rpc is real: a deadline, a cancellation, a port where nobody listen
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +20,7 @@ from agentmesh.telemetry.rpc import Cancelling, cancelling
 from agentmesh.telemetry.spans import record_bug, span
 from agentmesh.transport import open_channel
 from agentmesh.v1 import agent_service_pb2_grpc as pb_grpc
+from tests.telemetry.collectors import closed_port
 from tests.telemetry.recording import Spans
 from tests.telemetry.rpc_ways import Held, Way, ended
 from tests.telemetry.span_tree import attributes_of
@@ -182,9 +182,7 @@ async def test_what_is_cancelled_on_purpose_is_no_error(way: Way, spans: Spans) 
 
 
 async def test_an_endpoint_that_is_dead_has_a_span_of_the_caller_alone(way: Way, spans: Spans) -> None:
-    with socket.socket() as bound:  # and nobody listens
-        bound.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{bound.getsockname()[1]}"
+    with closed_port() as address:
         async with open_channel(address, peer="the agent") as channel:
             with pytest.raises(errors.Unreachable):
                 await way.call(pb_grpc.AgentStub(channel))

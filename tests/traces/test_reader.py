@@ -14,6 +14,7 @@ from agentmesh.traces.model import Span, SpanKind, Trace
 from agentmesh.traces.reader import TraceReader, TracesUnreachable, TracesUnreadable, TraceUnknown
 from agentmesh.traces.serving import Served
 from agentmesh.traces.settling import missing_from, settled
+from tests.telemetry.collectors import closed_port
 from tests.traces.spans import TRACE_ID, message, rpc, send, span, trace
 
 SERVER, CLIENT = SpanKind.SERVER, SpanKind.CLIENT
@@ -41,10 +42,8 @@ def test_traces_of_the_last_day_are_found(served: Served, reader: TraceReader) -
 
 
 def test_where_nothing_listens_it_says_so() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
-        with pytest.raises(TracesUnreachable, match="nothing serves traces at http://127"):
-            TraceReader(f"http://127.0.0.1:{taken.getsockname()[1]}").trace(TRACE_ID)
+    with closed_port() as address, pytest.raises(TracesUnreachable, match="nothing serves traces at http://127"):
+        TraceReader(f"http://{address}").trace(TRACE_ID)
 
 
 @contextmanager
