@@ -35,10 +35,10 @@ def show_trace(output: Output, found: Settled, *, ui_url: str = "") -> None:
             output.line(*line)
     if ui_url:
         output.line()
-        output.line(link_to(trace.trace_id, ui_url))
+        output.line(page_of(trace.trace_id, ui_url))
 
 
-def link_to(trace_id: str, ui_url: str) -> str:
+def page_of(trace_id: str, ui_url: str) -> str:
     """Return where the pages of a Jaeger show it."""
     return f"{ui_url.rstrip('/')}/trace/{trace_id}"
 

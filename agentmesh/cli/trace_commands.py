@@ -11,7 +11,7 @@ from agentmesh.addresses import each_of
 from agentmesh.cli.exits import CommandFailed, ExitCode
 from agentmesh.cli.options import Target, TracesAt
 from agentmesh.cli.output import Output, open_output
-from agentmesh.cli.show_trace import link_to, show_trace, trace_document
+from agentmesh.cli.show_trace import page_of, show_trace, trace_document
 from agentmesh.client import MeshClient, RunRecord
 from agentmesh.traces.reader import TraceReader, TracesUnreachable, TracesUnreadable, TraceUnknown
 from agentmesh.traces.settling import Settled, settled
@@ -120,4 +120,4 @@ def _known(traces_at: TracesAt, given: str) -> Settled | None:
 
 
 def _links(traces_at: TracesAt, trace_id: str) -> list[str]:
-    return [link_to(trace_id, traces_at.ui)] if traces_at.ui else []
+    return [page_of(trace_id, traces_at.ui)] if traces_at.ui else []
