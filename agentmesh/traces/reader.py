@@ -148,8 +148,8 @@ class TraceReader:
         except OSError as error:
             raise TracesUnreachable(f"nothing serves traces at {self.url}: {error.strerror or error}") from None
         document = _document(body)
-        if response.status == _NOT_FOUND and document is not None:
-            return None
+        if response.status == _NOT_FOUND and document is not None and isinstance(document.get("error"), dict):
+            return None  # as it says that there is no such trace; others say otherwise that there is no such path
         if response.status != http.client.OK or document is None:
             raise TracesUnreadable(
                 f"what answers at {self.url} is no Jaeger: {response.status} {response.reason}, not a trace in JSON"

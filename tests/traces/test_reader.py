@@ -73,6 +73,7 @@ def _answering(answer: bytes) -> Iterator[str]:
         b"SSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>",
         b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nnot found",
+        b'HTTP/1.1 404 Not Found\r\ncontent-length: 25\r\n\r\n{"code": "unimplemented"}',
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
         b'HTTP/1.1 200 OK\r\ncontent-length: 32\r\n\r\n{"result": {"resourceSpans": 12}}',
