@@ -133,6 +133,15 @@ def test_secrets_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    "endpoint", ["http://me:hidden@collector:4317", "http://me:hidden@collector:99999", "me:hidden@collector:4317"]
+)
+def test_credentials_in_an_endpoint_are_a_problem_that_does_not_show_them(endpoint: str) -> None:
+    (problem,) = problems(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=endpoint)
+    assert problem.startswith("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: has credentials")
+    assert "hidden" not in problem
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
         ("OTEL_TRACES_EXPORTER", "zipkin", "'zipkin' is none of otlp, none"),

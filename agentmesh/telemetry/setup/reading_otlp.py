@@ -54,6 +54,9 @@ def read_collector(env: Environment, signal: str, *, export_timeout: str) -> Col
 def _endpoint(env: Environment, name: str, *, insecure: bool) -> tuple[str, bool]:
     """Return the target, and whether it is spoken to without TLS: of a URL its scheme says so, else `insecure`."""
     text = env.text(name, _DEFAULT_ENDPOINT)
+    if "@" in text and not text.startswith("unix"):  # said without the value
+        env.problem(name, "has credentials, which gRPC takes from no address; OTEL_EXPORTER_OTLP_HEADERS sends some")
+        return "", True
     if "://" not in text or text.startswith("dns://"):
         return text, insecure
     try:
