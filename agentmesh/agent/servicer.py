@@ -74,7 +74,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServicer):
         arguments = await from_struct_off_loop(request.arguments)
         values = skill.arguments.read(arguments)
         call = _call(request)
-        work = partial(_work, skill, values, call, self._threads)
+        work = partial(_work, skill, arguments, values, call, self._threads)
         if skill.effect is Effect.SIDE_EFFECT and call.idempotency_key:
             execution = self._repeats.execution(call, await _digest(arguments, request.arguments.ByteSize()), work)
         else:
@@ -99,8 +99,10 @@ async def _digest(arguments: JsonObject, size_bytes: int) -> str:
     return await asyncio.to_thread(digest, arguments) if size_bytes > OFF_LOOP_BYTES else digest(arguments)
 
 
-async def _work(skill: Skill, values: dict[str, Any], call: Call, threads: Threads) -> struct_pb2.Struct:
-    with tool_span(skill.name, values) as tell:
+async def _work(
+    skill: Skill, arguments: JsonObject, values: dict[str, Any], call: Call, threads: Threads
+) -> struct_pb2.Struct:
+    with tool_span(skill.name, arguments) as tell:
         try:
             written = await run_skill(skill, values, call, threads)
         except errors.MeshError as error:
