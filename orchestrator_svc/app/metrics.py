@@ -143,8 +143,9 @@ class EndpointView(Protocol):
 
 
 _views: Final[set[EndpointView]] = set()
-_told_before: Final[set[str]] = set()
-"""The agents of the last observation."""
+_told: Final[set[str]] = set()
+"""The agents that were ever observed."""
+_MAX_TOLD: Final = 1000
 
 
 @contextmanager
@@ -163,18 +164,18 @@ def shown(view: EndpointView) -> Iterator[None]:
 def _observe(_: CallbackOptions) -> Iterable[Observation]:
     """In the thread of whoever reads the metrics.
 
-    A state that no endpoint is in is said to be 0, and so is an agent that has left since this was asked last: what is
-    not said at all is shown as it was, for minutes, by whoever collects it.
+    A state that no endpoint is in is said to be 0, and so is one of an agent that has left: what is not said at
+    all is shown as it was, for minutes, by whoever collects it.
     """
     endpoints = {(endpoint, *told) for view in tuple(_views) for endpoint, told in view.seen().items()}
     counts = Counter((agent, state) for _, agent, state in endpoints)
     agents = {agent for _, agent, _ in endpoints}
-    told = agents | _told_before
-    _told_before.clear()
-    _told_before.update(agents)
+    if len(_told) > _MAX_TOLD:  # those that are gone are forgotten, for want of room
+        _told.clear()
+    _told.update(agents)
     return [
         Observation(counts[agent, state], {names.GEN_AI_AGENT_NAME: agent, names.ENDPOINT_STATE: state.lower()})
-        for agent in sorted(told)
+        for agent in sorted(_told)
         for state in EndpointState
     ]
 
