@@ -49,6 +49,16 @@ def test_where_nothing_is_to_be_exported_the_sdk_is_not_even_imported(environmen
     assert {line["event"] for line in lines} == {"said"}
 
 
+@pytest.mark.parametrize(("address", "tls"), [("http://127.0.0.1:1", False), ("127.0.0.1:1", True)])
+def test_the_log_says_where_to_and_whether_with_tls_which_an_address_without_a_scheme_means(
+    address: str,
+    tls: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    lines = run("telemetry.close()", OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_METRIC_EXPORT_INTERVAL="60000")
+    exported = [line for line in lines if line["event"] in ("traces are exported", "metrics are exported")]
+    assert [(line["target"], line["tls"]) for line in exported] == [("127.0.0.1:1", tls)] * 2
+
+
 def test_with_an_endpoint_spans_and_metrics_are_exported_by_the_end_of_the_process(collector: Collector) -> None:
     run(ONE_OF_BOTH, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{collector.address}")
     assert names(collector) == (["one"], ["things"])

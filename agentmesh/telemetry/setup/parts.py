@@ -86,7 +86,7 @@ def _traces(traces: Traces, resource: Resource) -> Part:
     )
     provider.add_span_processor(CountingProcessor(exporter, traces, report))
     trace_api.set_tracer_provider(provider)
-    _log.info("traces are exported", target=target)
+    _log.info("traces are exported", target=target, tls=not traces.collector.plaintext)
     return _Exported(provider, exporter, report)
 
 
@@ -128,7 +128,7 @@ def _metrics(metrics: Metrics, resource: Resource) -> Sequence[Part]:
         reader = PeriodicExportingMetricReader(exporter, metrics.interval_milliseconds)
         parts.append(_Exported(reader, exporter, report))
         readers.append(reader)
-        _log.info("metrics are exported", target=metrics.collector.target)
+        _log.info("metrics are exported", target=metrics.collector.target, tls=not metrics.collector.plaintext)
     exemplars = _EXEMPLARS[metrics.exemplars]
     metrics_api.set_meter_provider(
         metrics_sdk.MeterProvider(readers, resource, exemplar_filter=exemplars, shutdown_on_exit=False)
