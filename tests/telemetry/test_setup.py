@@ -200,7 +200,7 @@ def test_prometheus_pulls_metrics_from_this_machine_until_the_end() -> None:
         assert line["url"].startswith("http://127.0.0.1:")
         pulled = page(line["url"])
         process.let_on()
-        assert process.line()["closed"]
+        assert process.line() == {"event": "said", "closed": True}
         with pytest.raises(urllib.error.URLError, match="refused"):
             page(line["url"])
         assert process.go_on() == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 from opentelemetry import metrics as metrics_api
@@ -18,6 +18,9 @@ from opentelemetry.sdk.trace import sampling
 from agentmesh.telemetry.setup.exporters import CountingProcessor, ReportingMetricExporter, ReportingSpanExporter
 from agentmesh.telemetry.setup.report import Report, take_over_lines
 from agentmesh.telemetry.setup.settings import Limits, Metrics, TelemetrySettings, Traces
+
+if TYPE_CHECKING:
+    from agentmesh.telemetry.setup.pull import PullEndpoint
 
 _SAMPLERS: Final[Mapping[str, sampling.Sampler]] = {
     "always_on": sampling.ALWAYS_ON,
@@ -116,6 +119,7 @@ def _limits(limits: Limits) -> trace_sdk.SpanLimits:
 def _metrics(metrics: Metrics, resource: Resource) -> Sequence[Part]:
     parts: list[Part] = []
     readers: list[MetricReader] = []
+    endpoint: PullEndpoint | None = None
     if metrics.pull is not None:
         from agentmesh.telemetry.setup.pull import PullEndpoint  # noqa: PLC0415 - comes with an extra
 
@@ -133,4 +137,6 @@ def _metrics(metrics: Metrics, resource: Resource) -> Sequence[Part]:
     metrics_api.set_meter_provider(
         metrics_sdk.MeterProvider(readers, resource, exemplar_filter=exemplars, shutdown_on_exit=False)
     )
+    if endpoint is not None:
+        endpoint.serve()
     return parts

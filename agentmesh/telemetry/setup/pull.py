@@ -16,15 +16,20 @@ _log: Final = structlog.get_logger(scope="agentmesh.telemetry")
 
 
 class PullEndpoint:
-    """Serves what its reader collects. An address that is taken is logged, and nothing is served."""
+    """Serves what its reader collects."""
 
     def __init__(self, pull: Pull) -> None:
-        registry = CollectorRegistry()  # ours alone: a registry that others write to would show theirs, too
-        self.reader: Final = PrometheusMetricReader(registry=registry)
-        address = ListenAddress(pull.host, pull.port, "")
+        self._pull = pull
+        self._registry = CollectorRegistry()  # ours alone: a registry that others write to would show theirs, too
+        self.reader: Final = PrometheusMetricReader(registry=self._registry)
         self._server: WSGIServer | None = None
+
+    def serve(self) -> None:
+        """Begin, once the reader has its provider. An address that is taken is logged, and nothing is served."""
+        pull = self._pull
+        address = ListenAddress(pull.host, pull.port, "")
         try:
-            self._server, _ = start_http_server(pull.port, pull.host, registry)
+            self._server, _ = start_http_server(pull.port, pull.host, self._registry)
         except OSError as error:
             _log.warning("metrics cannot be pulled", address=str(address), reason=error.strerror or str(error))
             return
