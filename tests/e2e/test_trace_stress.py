@@ -15,7 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
@@ -37,8 +39,9 @@ from tests.telemetry.span_tree import attributes_of, context_of
 CALLS = 300
 SEED = 20260
 CANCEL_SECONDS = 0.25
-"""For a cancellation to reach the skill, beside the time that this process could not run anything."""
-TICK_SECONDS = 0.005
+"""For a cancellation to reach the skill, beside what the machine takes for two rpcs that do nothing."""
+HOPS = 2
+TICK_SECONDS = 0.02
 MAX_WORK_SECONDS = 3.0
 SETTINGS = {"AGENTMESH_MAX_CONCURRENT_ASKS": str(CALLS)}
 
@@ -77,25 +80,32 @@ class Leaf:
 
 
 class Lateness:
-    """How late this event loop was, moment for moment: what the machine and the other calls took of it."""
+    """What the machine and the other calls took, moment for moment: how long an rpc took that does nothing.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._late: list[tuple[float, float]] = []
-        self._due = self._loop.time() + TICK_SECONDS
-        self._timer = self._loop.call_at(self._due, self._tick)
+    It goes the way of a cancellation, by the threads of gRPC as well as by the event loop: on a busy machine those may
+    wait for their turn although the loop is idle.
+    """
 
-    def _tick(self) -> None:
-        now = self._loop.time()
-        self._late.append((now, now - self._due))
-        self._due = now + TICK_SECONDS
-        self._timer = self._loop.call_at(self._due, self._tick)
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = health_pb2_grpc.HealthStub(channel)
+        self._took: list[tuple[float, float]] = []
+        self._asking = asyncio.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            begin = loop.time()
+            await self._stub.Check(health_pb2.HealthCheckRequest())
+            self._took.append((begin, loop.time()))
+            await asyncio.sleep(TICK_SECONDS)  # what measures is not to be the load
 
     def between(self, begin: float, end: float) -> float:
-        return sum(late for at, late in self._late if begin <= at and at - late <= end)
+        """The longest that was under way at that time."""
+        return max((ended - begun for begun, ended in self._took if begun <= end and ended >= begin), default=0.0)
 
-    def stop(self) -> None:
-        self._timer.cancel()
+    async def stop(self) -> None:
+        self._asking.cancel()
+        await asyncio.wait({self._asking})
 
 
 @dataclass
@@ -179,11 +189,11 @@ async def test_every_span_ends_has_its_parent_and_no_skill_outlives_its_caller(
     ):
         await spans.all_ended()
         spans.clear()
-        lateness = Lateness()
+        lateness = Lateness(mesh.channel)
         orchestrator = orchestrator_service_pb2_grpc.OrchestratorStub(channel)
         await asyncio.gather(*(caller.ask(orchestrator) for caller in callers))
         recorded = await spans.all_ended()
-        lateness.stop()
+        await lateness.stop()
     assert leaf.working == 0
     assert [record.getMessage() for record in caplog.records if record.name.startswith("opentelemetry")] == []
     _check_parents(recorded)
@@ -219,7 +229,7 @@ def _check_cancellations(callers: list[Caller], leaf: Leaf, lateness: Lateness) 
             reached += 1
             took = leaf.cancelled[number] - caller.gone_at
             busy = lateness.between(caller.gone_at, leaf.cancelled[number])
-            if took > CANCEL_SECONDS + busy:
-                late.append(f"{number}: {took:.3f} s, of which the loop was busy for {busy:.3f} s")
-    assert reached >= CALLS // 4, "too few were cancelled at work to show anything"
+            if took > CANCEL_SECONDS + HOPS * busy:
+                late.append(f"{number}: {took:.3f} s, while an rpc that does nothing took {busy:.3f} s")
+    assert reached >= CALLS // 10, "too few were cancelled at work to show anything"
     assert late == []
