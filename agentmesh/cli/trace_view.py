@@ -15,6 +15,7 @@ from agentmesh.cli.show_answer import duration
 from agentmesh.jsonvalues import Json
 from agentmesh.telemetry import names
 from agentmesh.traces.model import Span, SpanEvent, SpanKind, Trace
+from agentmesh.traces.settling import may_be_called_from_elsewhere
 from agentmesh.traces.tree import walk
 
 _MOST_EVENTS: Final = 20
@@ -56,7 +57,9 @@ def views_of(trace: Trace) -> Iterator[SpanView]:
         span = placed.span
         parent = by_id.get(span.parent_id) if placed.depth else None
         notes = [*_notes(span, by_id)]
-        if placed.is_torn_off:
+        if placed.is_torn_off and may_be_called_from_elsewhere(span, trace):
+            notes.append(("in the trace of its caller", "dim"))
+        elif placed.is_torn_off:
             notes.append(("its parent is missing", "yellow"))
         yield SpanView(
             span,

@@ -68,7 +68,7 @@ def missing_from(trace: Trace) -> Iterator[str]:
 
     The parent of its first span may be missing: a caller has a trace of its own, and exports it somewhere else.
     """
-    strays = [span for span in trace.orphans if not _may_be_called_from_outside(span, trace)]
+    strays = [span for span in trace.orphans if not may_be_called_from_elsewhere(span, trace)]
     for span in strays:
         yield f"the parent of {_said(span)}"
     if not trace.orphans and not trace.roots:
@@ -86,8 +86,11 @@ def _read(reader: TraceReader, trace_id: str) -> Trace:
         return Trace(trace_id, ())
 
 
-def _may_be_called_from_outside(span: Span, trace: Trace) -> bool:
-    """Agents are called by orchestrators, whose span then is still to come."""
+def may_be_called_from_elsewhere(span: Span, trace: Trace) -> bool:
+    """Whether it is no wonder that its parent is missing: a caller exports its spans to somewhere of its own.
+
+    Not so of agents, which are called by orchestrators: their spans are still to come.
+    """
     return (
         span.kind is SpanKind.SERVER
         and not trace.roots

@@ -17,7 +17,7 @@ from agentmesh.cli.show_trace import show_trace
 from agentmesh.cli.trace_view import views_of
 from agentmesh.jsonvalues import Json
 from agentmesh.telemetry import names
-from agentmesh.traces.model import SpanEvent, SpanStatus, Trace
+from agentmesh.traces.model import SpanEvent, SpanKind, SpanStatus, Trace
 from agentmesh.traces.settling import Settled
 from tests.cli.command import golden
 from tests.cli.traces import a_partial_run
@@ -167,6 +167,12 @@ def test_what_is_missing_is_said() -> None:
 def test_a_span_without_its_parent_stands_at_the_top_and_says_so() -> None:
     lines = _drawn(trace(span(1, "root"), span(2, "stray", parent=9)))
     assert lines[1].startswith("orchestrator: stray  its parent is missing")
+
+
+def test_a_request_that_goes_on_with_its_callers_trace_lacks_nothing() -> None:
+    asked = span(1, "agentmesh.v1.Orchestrator/Ask", parent=9, kind=SpanKind.SERVER)
+    lines = _drawn(trace(asked, span(2, parent=1)))
+    assert lines[0].startswith("orchestrator: Orchestrator/Ask  in the trace of its caller")
 
 
 def test_a_failure_without_a_reason_is_an_error() -> None:
